@@ -1,0 +1,71 @@
+"""What can go wrong, each with a way out in its message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ApiNotServed",
+    "Compacted",
+    "ConnectionFailed",
+    "EtcdWatcherError",
+    "NoBinary",
+    "RequestRejected",
+    "StoreClosed",
+    "WatcherClosed",
+]
+
+
+class EtcdWatcherError(Exception):
+    """The base of every error that this package raises of its own."""
+
+
+class ConnectionFailed(EtcdWatcherError, ConnectionError):
+    """No endpoint answered in time, or the one that we were talking to went away."""
+
+    @classmethod
+    def to(cls, endpoints: Iterable[str], reason: str) -> ConnectionFailed:
+        """Say which endpoints were tried and how to get a server to talk to."""
+        tried = ", ".join(endpoints)
+        return cls(
+            f"no etcd server answered at {tried} ({reason}). Start one, or let the package do it: "
+            "`from etcd_watcher import LocalEtcd, Watcher; etcd = LocalEtcd(); "
+            "watcher = Watcher(etcd.url)`"
+        )
+
+
+class ApiNotServed(EtcdWatcherError):
+    """The server answers, but not on the API that was asked for."""
+
+
+class RequestRejected(EtcdWatcherError):
+    """The server answered and refused: no permission, a bad argument, a value too large."""
+
+
+class NoBinary(EtcdWatcherError, FileNotFoundError):
+    """No etcd program was found on this machine."""
+
+
+class WatcherClosed(EtcdWatcherError, RuntimeError):
+    """The watcher was closed; make a new one."""
+
+    def __init__(self, message: str = "this watcher is closed: make a new Watcher(...)") -> None:
+        super().__init__(message)
+
+
+class StoreClosed(EtcdWatcherError):
+    """A read of a store or of a watch that was closed meanwhile; it ends the reader."""
+
+
+class Compacted(EtcdWatcherError):
+    """The store no longer has the revisions that a watch was to begin with.
+
+    Attributes
+    ----------
+    revision : int
+        The oldest revision of which the store still knows the state.
+    """
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"the server has dropped its history before revision {revision}")
+        self.revision = revision
