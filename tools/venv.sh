@@ -1,0 +1,101 @@
+#!/bin/sh
+# Make a virtual environment ready, or find in a few milliseconds that it already is.
+#
+#   tools/venv.sh DIRECTORY [argument of pip install ...]
+#
+# PYTHON names the Python to use; without it python3 is taken, or the first of python3.13, python3.12
+# and python3.11 that runs, where python3 is too old.
+#
+# The environment is ready once DIRECTORY/.ready says for what: the folder that we stand in (an
+# editable install and the scripts in bin/ know their paths), the arguments, and the contents of
+# pyproject.toml and constraints.txt. It is written last, so a set-up that was interrupted counts for
+# nothing and is begun anew; one that is merely out of date is brought up to date where it is.
+set -eu
+
+venv=$1
+shift
+ready=$venv/.ready
+root="root $(pwd)"
+wanted="$root
+pip install $*
+$(cat pyproject.toml constraints.txt | cksum)"
+
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+    say "etcd_watcher: $*"
+    exit 1
+}
+
+# Print the path of the Python that a command starts (behind an activated environment, which may be
+# the one that we are about to replace); fail if it is none, or older than 3.11.
+resolve() {
+    "$1" -c 'import sys
+if sys.version_info >= (3, 11): print(getattr(sys, "_base_executable", sys.executable))
+' 2>/dev/null | grep .
+}
+
+# Say whether the environment runs, on the Python that was asked for if one was.
+runs() {
+    version='import sys; print(sys.version)'
+    have=$("$venv/bin/python" -c "$version" 2>/dev/null) || return 1
+    [ -z "${PYTHON:-}" ] || [ "$have" = "$("$PYTHON" -c "$version" 2>/dev/null)" ]
+}
+
+if [ -f "$ready" ] && runs; then
+    stamp=$(cat "$ready")
+else
+    stamp=
+fi
+if [ "$stamp" = "$wanted" ]; then
+    exit 0
+fi
+
+started=$(date +%s)
+if [ -n "${PYTHON:-}" ]; then
+    python=$(resolve "$PYTHON") ||
+        fail "PYTHON=$PYTHON is no Python 3.11 or newer: $("$PYTHON" --version 2>&1 || true)"
+else
+    python=
+    for name in python3 python3.13 python3.12 python3.11; do
+        python=$(resolve "$name") && break
+    done
+    [ -n "$python" ] || fail "no Python 3.11 or newer on PATH ($(python3 --version 2>&1 || true)):" \
+        "install one, or name it: make PYTHON=/path/to/python3 ..."
+fi
+
+case $stamp in
+"$root
+"*)
+    say "bringing $venv up to date"
+    rm -f "$ready"
+    ;;
+*)
+    say "setting up $venv with $("$python" --version), $python; once, about a minute"
+    rm -rf "$venv"
+    # Debian's python3 may come without ensurepip, which an ordinary environment needs; any pip of
+    # 22.3 or later can install into one that has none of its own.
+    if ! said=$("$python" -m venv "$venv" 2>&1); then
+        rm -rf "$venv"
+        say "$python has no ensurepip; trying its pip"
+        { "$python" -m venv --without-pip "$venv" &&
+            "$python" -m pip --python "$venv/bin/python" --version; } >/dev/null 2>&1 || {
+            rm -rf "$venv"
+            fail "$python can make no virtual environment:
+$said
+Install what it lacks (Debian and Ubuntu: apt install python3-venv), or name another Python:
+make PYTHON=/path/to/python3 ..."
+        }
+    fi
+    ;;
+esac
+
+if "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    set -- "$venv/bin/python" -m pip install "$@"
+else
+    set -- "$python" -m pip --python "$venv/bin/python" install "$@"
+fi
+# Twice quiet: pip says what went wrong, and nothing of what went right.
+"$@" --quiet --quiet --disable-pip-version-check ||
+    fail "setting up $venv failed; the same command begins anew"
+printf '%s\n' "$wanted" >"$ready"
+say "$venv is ready after $(($(date +%s) - started)) s"
