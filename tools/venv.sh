@@ -26,12 +26,13 @@ fail() {
     exit 1
 }
 
-# Print the path of the Python that a command starts (behind an activated environment, which may be
-# the one that we are about to replace); fail if it is none, or older than 3.11.
+# Print the command of a Python, or the Python behind it if it is an activated environment's (which
+# may be the one that we are about to replace); fail if it does not run, or is older than 3.11.
 resolve() {
     "$1" -c 'import sys
-if sys.version_info >= (3, 11): print(getattr(sys, "_base_executable", sys.executable))
-' 2>/dev/null | grep .
+if sys.version_info >= (3, 11):
+    print(sys.argv[1] if sys.prefix == sys.base_prefix else sys._base_executable)
+' "$1" 2>/dev/null | grep .
 }
 
 # Say whether the environment runs, on the Python that was asked for if one was.

@@ -1,0 +1,96 @@
+"""The house's order: imports point down, and the core knows neither notebooks nor widgets."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "etcd_watcher"
+
+# From the ground up. A module may import what is on its own floor or below. A name stands for the
+# module and, if it is a package, for all that is in it. CONTRIBUTING.md draws the same house.
+FLOORS = [
+    {"keys", "table", "errors", "interactive", "endpoints", "event", "_html"},
+    {"journal", "stores", "local"},
+    {"subscriber", "mailbox", "router", "dispatch", "feed"},
+    {"watcher"},
+    {"widgets"},
+]
+# LocalEtcd gives servers to tests and notebooks; that the core knows nothing of it keeps it so.
+KNOWN_TO_NONE_BELOW = {"local": "widgets"}
+NOT_FOR_THE_CORE = {"IPython", "ipywidgets", "anywidget", "pandas", "ipykernel", "traitlets"}
+LONGEST = 400
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def part(name: str) -> str:
+    """Give the part of the house that "etcd_watcher.stores.v3" belongs to: "stores"."""
+    return name.split(".")[1]
+
+
+def floor(name: str) -> int:
+    for number, parts in enumerate(FLOORS):
+        if name in parts:
+            return number
+    pytest.fail(f"which floor is etcd_watcher.{name} on? Say so in FLOORS, {__file__}")
+
+
+def imports(path: Path) -> set[str]:
+    """Give the modules that a file imports when it runs, anywhere in it: not those that only its
+    annotations name."""
+    found = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = [
+        block
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+    ]
+    skipped = {id(node) for block in for_types for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            found.add(node.module or "")
+            if node.module == "etcd_watcher":
+                found |= {f"etcd_watcher.{alias.name}" for alias in node.names}
+    return found
+
+
+def own(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    here = own(path)
+    for name in imports(path):
+        if name.startswith("etcd_watcher."):
+            there = part(name)
+            assert floor(there) <= floor(here), f"{path.name} imports {name} from above"
+            if there in KNOWN_TO_NONE_BELOW and here != there:
+                assert floor(here) >= floor(KNOWN_TO_NONE_BELOW[there]), f"{here} imports {there}"
+        else:
+            assert name != "etcd_watcher", f"{path.name} imports the public names, which import it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_core_imports_no_notebook_and_no_widget(path: Path) -> None:
+    if own(path) != "widgets":
+        roots = {name.split(".")[0] for name in imports(path)}
+        assert not roots & NOT_FOR_THE_CORE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_is_long(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_the_order_is_not_satisfied_by_an_empty_house() -> None:
+    assert len(MODULES) >= 10
+    assert "etcd_watcher.keys" in imports(PACKAGE / "event.py")

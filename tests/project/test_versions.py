@@ -1,0 +1,89 @@
+"""pyproject.toml, environment.yml, constraints.txt and .ci/run tell one story."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+DECLARED = [
+    Requirement(each) for group in [PROJECT["dependencies"], *EXTRAS.values()] for each in group
+]
+PINNED = {
+    canonicalize_name(name): Version(version)
+    for name, version in (
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if not line.startswith("#")
+    )
+}
+
+
+def pip_lines() -> list[list[str]]:
+    (lines,) = [each["pip"] for each in ENVIRONMENT["dependencies"] if isinstance(each, dict)]
+    return [shlex.split(line) for line in lines]
+
+
+def extras_of(argument: str) -> set[str]:
+    match = re.fullmatch(r"\.\[([\w,]+)\]", argument)
+    assert match, f"{argument} installs no extras of this project"
+    return set(match[1].split(","))
+
+
+def test_the_environment_takes_python_and_pip_from_conda_and_nothing_else() -> None:
+    conda = [each for each in ENVIRONMENT["dependencies"] if isinstance(each, str)]
+    assert [re.match(r"\w+", each)[0] for each in conda] == ["python", "pip"]  # type: ignore[index]
+    assert ENVIRONMENT["channels"] == ["conda-forge"]
+
+
+def test_the_environments_python_is_one_that_we_test() -> None:
+    python = ENVIRONMENT["dependencies"][0].removeprefix("python=")
+    assert python in SpecifierSet(PROJECT["requires-python"])
+    assert f"Programming Language :: Python :: {python}" in PROJECT["classifiers"]
+
+
+def test_the_environment_installs_this_project_with_all_extras_as_pinned() -> None:
+    assert ["-c", "constraints.txt"] in pip_lines()
+    (editable,) = [line[1] for line in pip_lines() if line[0] == "-e"]
+    assert extras_of(editable) == set(EXTRAS)
+
+
+def test_make_installs_the_same_as_the_environment() -> None:
+    match = re.search(r"^extras := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert match
+    assert shlex.split(match[1]) == [word for line in pip_lines() for word in line]
+
+
+@pytest.mark.parametrize("requirement", DECLARED, ids=str)
+def test_every_dependency_is_pinned_to_a_version_that_we_declare(requirement: Requirement) -> None:
+    assert PINNED[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_ci_tries_the_oldest_grpcio_and_protobuf_that_we_declare() -> None:
+    tried = re.search(
+        r"'grpcio==([\d.]+)' 'protobuf==([\d.]+)\.\*'", (ROOT / ".ci/run").read_text()
+    )
+    assert tried
+    declared = {each.name: str(each.specifier) for each in DECLARED}
+    assert f">={tried[1]}" in declared["grpcio"]
+    assert f">={tried[2]}" in declared["protobuf"]
+
+
+def test_the_package_knows_the_version_that_is_declared() -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - of the installed project
+
+    assert version("etcd-watcher") == PROJECT["version"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
