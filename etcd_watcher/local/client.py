@@ -1,0 +1,154 @@
+"""Writing and reading a key with the standard library only, on either of etcd's HTTP APIs.
+
+http.client and not urllib: it knows no proxies, and `http_proxy` is never meant for loopback.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from contextlib import closing
+from typing import Any, Protocol
+from urllib.parse import quote, urlencode
+
+from etcd_watcher.errors import ApiNotServed, ConnectionFailed, RequestRejected
+from etcd_watcher.keys import to_bytes, to_text
+
+__all__ = ["KeyApi", "V2Api", "V3Api", "is_healthy", "member_names"]
+
+KEY_NOT_FOUND = 100
+"""v2's errorCode for a key that is not there."""
+
+
+class KeyApi(Protocol):
+    """The three things that one does with a key."""
+
+    def put(self, key: str | bytes, value: str | bytes) -> None: ...
+
+    def get(self, key: str | bytes) -> str | None: ...
+
+    def delete(self, key: str | bytes) -> int: ...
+
+
+class V3Api:
+    """v3 through the server's own JSON gateway, which takes keys and values in base64."""
+
+    def __init__(self, port: int, timeout: float) -> None:
+        self._port, self._timeout = port, timeout
+
+    def put(self, key: str | bytes, value: str | bytes) -> None:
+        """Write a key."""
+        self._ask("kv/put", key=_key_bytes(key), value=_value_bytes(value))
+
+    def get(self, key: str | bytes) -> str | None:
+        """Read a key; None where there is none."""
+        found = self._ask("kv/range", key=_key_bytes(key)).get("kvs", [])
+        # The gateway leaves empty fields out: a key with an empty value has no "value".
+        return to_text(base64.b64decode(found[0].get("value", ""))) if found else None
+
+    def delete(self, key: str | bytes) -> int:
+        """Delete a key; give how many there were."""
+        return int(self._ask("kv/deleterange", key=_key_bytes(key)).get("deleted", 0))
+
+    def _ask(self, what: str, **fields: bytes) -> dict[str, Any]:
+        body = json.dumps({name: base64.b64encode(raw).decode() for name, raw in fields.items()})
+        status, answer = _exchange(self._port, "POST", f"/v3/{what}", body.encode(), self._timeout)
+        if status != http.HTTPStatus.OK:
+            raise RequestRejected(f"{what}: {answer.get('message') or answer.get('error')}")
+        return answer
+
+
+class V2Api:
+    """v2's `/v2/keys`. Values that are not UTF-8 are lost there: v2 answers in JSON."""
+
+    def __init__(self, port: int, timeout: float) -> None:
+        self._port, self._timeout = port, timeout
+
+    def put(self, key: str | bytes, value: str | bytes) -> None:
+        """Write a key."""
+        self._ask("PUT", key, urlencode({"value": _value_bytes(value)}).encode())
+
+    def get(self, key: str | bytes) -> str | None:
+        """Read a key; None where there is none, or a directory."""
+        answer = self._ask("GET", key)
+        value = answer["node"].get("value") if answer else None
+        assert value is None or isinstance(value, str)
+        return value
+
+    def delete(self, key: str | bytes) -> int:
+        """Delete a key; give how many there were."""
+        return 1 if self._ask("DELETE", key) else 0
+
+    def _ask(self, method: str, key: str | bytes, body: bytes | None = None) -> dict[str, Any]:
+        path = "/v2/keys/" + quote(_v2_key(key))
+        status, answer = _exchange(self._port, method, path, body, self._timeout)
+        if answer.get("errorCode") == KEY_NOT_FOUND:
+            return {}
+        if status == http.HTTPStatus.NOT_FOUND:
+            raise ApiNotServed(
+                "this server does not serve etcd's v2 API: it was made with v2=False, or it is "
+                "etcd 3.6 or later, which removed v2. LocalEtcd(version='3.5') serves both."
+            )
+        if status not in (http.HTTPStatus.OK, http.HTTPStatus.CREATED):
+            raise RequestRejected(f"{method} {key!r}: {answer.get('message')}")
+        return answer
+
+
+def is_healthy(port: int, timeout: float) -> bool:
+    """Ask the server on this loopback port whether it can read and write."""
+    try:
+        return _exchange(port, "GET", "/health", None, timeout)[1].get("health") == "true"
+    except ConnectionFailed:
+        return False
+
+
+def member_names(port: int, timeout: float) -> list[str]:
+    """Give the names of the members of the cluster that answers on this loopback port."""
+    try:
+        _, answer = _exchange(port, "POST", "/v3/cluster/member/list", b"{}", timeout)
+    except ConnectionFailed:
+        return []
+    return [member.get("name", "") for member in answer.get("members", [])]
+
+
+def _exchange(
+    port: int, method: str, path: str, body: bytes | None, timeout: float
+) -> tuple[int, dict[str, Any]]:
+    """Give the status and the JSON object of an answer; an empty one where it was none."""
+    headers = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)) as connection:
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            raise ConnectionFailed.to([f"http://127.0.0.1:{port}"], reason) from error
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    return response.status, answer if isinstance(answer, dict) else {}
+
+
+def _key_bytes(key: str | bytes) -> bytes:
+    raw = _value_bytes(key)
+    if not raw:
+        raise ValueError("the key is empty: etcd has no such key")
+    return raw
+
+
+def _value_bytes(value: str | bytes) -> bytes:
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"keys and values are str or bytes, not {type(value).__name__}: {value!r}")
+    return to_bytes(value)
+
+
+def _v2_key(key: str | bytes) -> bytes:
+    """Give the path below `/v2/keys/`: in v2 "nokia" and "/nokia" are one key."""
+    raw = _key_bytes(key).removeprefix(b"/")
+    if {b"", b".", b".."} & set(raw.split(b"/")):
+        # The server would take it for another key, "a//b" for "a/b", without a word.
+        raise ValueError(f"v2 has no key {key!r}: its parts between slashes must have names")
+    return raw

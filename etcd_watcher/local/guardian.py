@@ -1,0 +1,246 @@
+"""Keeps one etcd for its owner, and leaves nothing behind once the owner is gone.
+
+This is a program of its own: `python -I -S guardian.py OWNER ROOT`, with the standard library
+only. The other side of it is `guarded.py`, in the owner's process.
+
+Why a process of its own: after `kill -9` the owner can do nothing any more, and Linux's
+PR_SET_PDEATHSIG alone will not do, since it fires when the owner's *thread* ends and macOS has
+nothing like it. Why etcd is this process's child and not the owner's: then there is no moment at
+which etcd runs and nobody guards it, and its pid cannot go to another process while we hold it.
+
+The owner is gone when
+- the socket at standard input reports its end, which the kernel sees to at once; or
+- our parent is another one, asked every `OWNER_POLL` seconds: a fork of the owner that never
+  execs (multiprocessing's, say) holds the owner's end of the socket open for as long as it lives.
+
+Then, on "end" and on SIGTERM, etcd gets SIGKILL (on SIGTERM it would wait 7 s for an open watch),
+ROOT is removed, and this process exits.
+
+One JSON object a line. Asked `{"id": 1, "do": WORD, …}`, it answers `{"id": 1, "pid": …}` with
+etcd's pid, None when it does not run, or `{"id": 1, "error": "…"}`. The words:
+
+start   `argv`, `log`: make ROOT, run that, its output appended to the file `log`
+look    nothing but the answer
+kill    SIGKILL; answered when the process is gone
+pause   SIGSTOP; answered when all its threads stand still
+resume  SIGCONT
+end     as if the owner were gone; answered when all is removed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+OWNER_POLL = 0.5
+"""Seconds between looks at who our parent is; it bounds how long etcd outlives a forked owner."""
+
+STOP_TIMEOUT = 2.0
+"""Seconds that SIGSTOP may take until every thread of etcd stands still."""
+
+SOCKET = 0
+
+
+class Ward:
+    """The etcd process. Only its parent, which we are, may reap it, so its pid stays its own."""
+
+    def __init__(self) -> None:
+        self.pid: int | None = None
+        self.paused = False
+
+    def start(self, argv: list[str], log: str) -> None:
+        """Run etcd, and return when the exec has been done or has failed (OSError)."""
+        if self.look() is not None:
+            return
+        exec_failed, tell = os.pipe()  # closed by a successful exec
+        out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        # A SIGTERM between fork and exec would run *our* handler in the child, and with it the
+        # removal of everything.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        try:
+            self.pid, self.paused = os.fork(), False
+            if self.pid == 0:
+                _become(argv, out, tell)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+            os.close(tell)
+            os.close(out)
+        with os.fdopen(exec_failed, "rb") as pipe:
+            failure = pipe.read()
+        if failure:
+            self.kill()
+            raise OSError(failure.decode("utf-8", "replace"))
+
+    def look(self) -> int | None:
+        """Give the pid, None once the process has ended."""
+        self._reap(os.WNOHANG)
+        return self.pid
+
+    def kill(self) -> None:
+        """End the process and wait until it is gone."""
+        if self.look() is None:
+            return
+        assert self.pid is not None
+        # Its whole group: an `etcd` that is a shell script has the real one as its child.
+        for send in (os.killpg, os.kill):
+            with suppress(OSError):
+                send(self.pid, signal.SIGKILL)
+        self._reap(0)
+
+    def _reap(self, options: int) -> None:
+        if self.pid is not None:
+            try:
+                ended = os.waitpid(self.pid, options) != (0, 0)
+            except ChildProcessError:  # a SIGTERM came between our reaping it and noting that
+                ended = True
+            if ended:
+                self.pid = None
+
+    def pause(self) -> None:
+        """Stop the process, and return only when it stands still."""
+        if self.look() is None or self.paused:
+            return
+        assert self.pid is not None
+        os.killpg(self.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            if pid == 0:
+                time.sleep(0.001)
+                continue
+            if os.WIFSTOPPED(status):
+                self.paused = True
+            else:
+                self.pid = None
+            return
+
+    def resume(self) -> None:
+        """Let the process go on."""
+        if self.look() is not None:
+            assert self.pid is not None
+            os.killpg(self.pid, signal.SIGCONT)
+            self.paused = False
+
+
+def _become(argv: list[str], out: int, tell: int) -> NoReturn:
+    """Turn the fresh child into etcd."""
+    try:
+        guardian = os.getppid()
+        os.setsid()  # a group of its own, to kill as one
+        _die_with_parent()
+        if os.getppid() != guardian:  # it went before we asked to be told
+            os._exit(1)
+        # What Python ignores stays ignored over an exec, and is not etcd's to inherit.
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.execv(argv[0], argv)
+    except BaseException as error:  # noqa: BLE001 (whatever it is, this copy of us must end)
+        os.write(tell, str(error).encode("utf-8", "surrogateescape"))
+    finally:
+        os._exit(127)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill us when the guardian is killed.
+
+    Here that is right: the guardian has one thread, and that is the one which lives to its end.
+    Elsewhere the owner kills etcd when it notices that its guardian is gone.
+    """
+    if sys.platform == "linux":
+        with suppress(Exception):  # a Python without ctypes, a libc without prctl
+            import ctypes  # noqa: PLC0415 (loaded in the child only)
+
+            pr_set_pdeathsig = 1
+            ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGKILL))
+
+
+def answer(ward: Ward, line: bytes, root: str) -> tuple[bool, bytes]:
+    """Do what one line asks; give whether to go on, and the line to answer."""
+    asked = json.loads(line)
+    reply = {"id": asked["id"]}
+
+    def start() -> None:
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        ward.start(asked["argv"], asked["log"])
+
+    words: dict[str, Callable[[], object]] = {
+        "start": start,
+        "look": ward.look,
+        "kill": ward.kill,
+        "pause": ward.pause,
+        "resume": ward.resume,
+        "end": ward.kill,
+    }
+    try:
+        words[asked["do"]]()
+        reply["pid"] = ward.look()
+    except OSError as error:
+        reply["error"] = str(error)
+    return asked["do"] != "end", json.dumps(reply).encode() + b"\n"
+
+
+def serve(ward: Ward, owner: int, root: str) -> bytes:
+    """Answer the owner until it says "end" or is gone; give the answer to its "end"."""
+    unread = b""
+    while os.getppid() == owner:
+        readable, _, _ = select.select([SOCKET], [], [], OWNER_POLL)
+        if not readable:
+            ward.look()  # an etcd that ended by itself is no zombie for longer than this
+            continue
+        chunk = os.read(SOCKET, 65536)
+        if not chunk:
+            break
+        *lines, unread = (unread + chunk).split(b"\n")
+        for line in lines:
+            go_on, reply = answer(ward, line, root)
+            if not go_on:
+                return reply
+            os.write(SOCKET, reply)
+    return b""
+
+
+def main() -> None:
+    """Guard one owner's etcd from the first to the last moment."""
+    owner, root = int(sys.argv[1]), sys.argv[2]
+    # A Ctrl-C or a closed terminal is for the owner to take; that it then ends, we notice.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    ward = Ward()
+    last_words = b""
+    try:
+        last_words = serve(ward, owner, root)
+    except OSError:
+        pass  # the owner went while we answered it
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # leaving is under way
+        ward.kill()
+        _remove(root)
+        with suppress(OSError):
+            os.write(SOCKET, last_words)
+
+
+def _remove(root: str) -> None:
+    """Remove the tree, also while the children of a killed wrapper script still write into it."""
+    for _ in range(100):
+        shutil.rmtree(root, ignore_errors=True)
+        if not os.path.lexists(root):
+            return
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main()

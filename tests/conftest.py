@@ -1,0 +1,80 @@
+"""Real etcd servers for all tests, and a look at what a test leaves behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from etcd_watcher.errors import NoBinary
+from etcd_watcher.local import LocalEtcd
+from etcd_watcher.local.binary import find_binary
+
+
+def _serve(version: str) -> Iterator[LocalEtcd]:
+    with LocalEtcd(version=_present(version)) as server:
+        yield server
+
+
+def _present(version: str) -> str:
+    """Skip where this machine has no such etcd; in CI, which must have both, fail."""
+    try:
+        find_binary(version)
+    except NoBinary as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    return version
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Iterator[LocalEtcd]:
+    """An etcd 3.5 that all tests share: use `fresh_key`, and do not stop or pause it."""
+    yield from _serve("3.5")
+
+
+@pytest.fixture(scope="session")
+def etcd_34() -> Iterator[LocalEtcd]:
+    """An etcd 3.4 (Debian's etcd-server) that all tests share."""
+    yield from _serve("3.4")
+
+
+@pytest.fixture(params=["3.4", "3.5"])
+def any_version(request: pytest.FixtureRequest) -> str:
+    """Run the test once for each version that we support, for servers of its own."""
+    return _present(request.param)
+
+
+@pytest.fixture
+def any_etcd(any_version: str, request: pytest.FixtureRequest) -> LocalEtcd:
+    """Run the test once on each of the shared servers."""
+    server = request.getfixturevalue({"3.4": "etcd_34", "3.5": "etcd"}[any_version])
+    assert isinstance(server, LocalEtcd)
+    return server
+
+
+@pytest.fixture
+def fresh_key() -> str:
+    """A key that no other test uses, to be the test's prefix on a shared server."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread of ours or a child process behind."""
+    for shared in {"any_etcd", "etcd", "etcd_34"} & set(request.fixturenames):
+        request.getfixturevalue(shared)  # a shared server started by now is no leak
+    before = _running()
+    yield
+    left = _running() - before
+    assert not left, f"left behind: {left}"
+
+
+def _running() -> set[str]:
+    threads = {f"thread {each.name} ({each.ident})" for each in threading.enumerate()}
+    processes = psutil.Process().children(recursive=True)
+    return {name for name in threads if "etcd_watcher-" in name} | {str(each) for each in processes}
