@@ -21,7 +21,17 @@ class EtcdWatcherError(Exception):
 
 
 class ConnectionFailed(EtcdWatcherError, ConnectionError):
-    """No endpoint answered in time, or the one that we were talking to went away."""
+    """No endpoint answered in time, or the one that we were talking to went away.
+
+    Attributes
+    ----------
+    reason : str
+        The cause alone, as the network told it.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
     @classmethod
     def to(cls, endpoints: Iterable[str], reason: str) -> ConnectionFailed:
@@ -30,7 +40,8 @@ class ConnectionFailed(EtcdWatcherError, ConnectionError):
         return cls(
             f"no etcd server answered at {tried} ({reason}). Start one, or let the package do it: "
             "`from etcd_watcher import LocalEtcd, Watcher; etcd = LocalEtcd(); "
-            "watcher = Watcher(etcd.url)`"
+            "watcher = Watcher(etcd.url)`",
+            reason,
         )
 
 

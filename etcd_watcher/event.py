@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from etcd_watcher.keys import to_text
+from etcd_watcher.table import one_line
 
 __all__ = ["Event", "EventType", "Gap", "Status"]
 
@@ -98,6 +99,18 @@ class Event(_EventFields):
             + len(self.raw_value or b"")
             + len(self.raw_prev_value or b"")
         )
+
+    def __repr__(self) -> str:
+        """Name what a person asks first; two runs of a notebook may differ in revisions alone."""
+        value = "" if self.value is None else f"='{one_line(self.value)}'"
+        marks = ", expired" if self.expired else ""
+        marks += ", synthetic" if self.synthetic else ""
+        return f"Event({self.type} '{one_line(self.key)}'{value}, revision={self.revision}{marks})"
+
+    def _repr_html_(self) -> str:
+        from etcd_watcher._html import event_html  # noqa: PLC0415 - it imports this module
+
+        return event_html(self)
 
 
 EVENT_OVERHEAD = 400

@@ -49,8 +49,11 @@ class Batch:
     opened : bool
         True on the first batch after `Store.watch` or `Watch.retarget`: the server has acknowledged
         the range, so a change that is committed from now on will be given.
+    scope : KeyRange
+        The range that the batch belongs to: the very object that `watch` or `retarget` was given.
     """
 
+    scope: KeyRange
     events: list[Event] = field(default_factory=list)
     complete: int = 0
     opened: bool = False

@@ -1,0 +1,74 @@
+"""See and test what changes in an etcd cluster, from a notebook.
+
+The public names are loaded when they are first used: `import etcd_watcher` alone loads no gRPC,
+no python-etcd, no widget and no pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from etcd_watcher.errors import (
+        ApiNotServed,
+        Compacted,
+        ConnectionFailed,
+        EtcdWatcherError,
+        NoBinary,
+        RequestRejected,
+        WatcherClosed,
+    )
+    from etcd_watcher.event import Event, EventType, Gap, Status
+    from etcd_watcher.journal import Journal
+    from etcd_watcher.local import LocalEtcd
+    from etcd_watcher.subscriber import Subscriber
+    from etcd_watcher.watcher import Watcher
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApiNotServed",
+    "Compacted",
+    "ConnectionFailed",
+    "EtcdWatcherError",
+    "Event",
+    "EventType",
+    "Gap",
+    "Journal",
+    "LocalEtcd",
+    "NoBinary",
+    "RequestRejected",
+    "Status",
+    "Subscriber",
+    "Watcher",
+    "WatcherClosed",
+]
+
+_HOMES = {
+    "etcd_watcher.errors": (
+        "ApiNotServed",
+        "Compacted",
+        "ConnectionFailed",
+        "EtcdWatcherError",
+        "NoBinary",
+        "RequestRejected",
+        "WatcherClosed",
+    ),
+    "etcd_watcher.event": ("Event", "EventType", "Gap", "Status"),
+    "etcd_watcher.journal": ("Journal",),
+    "etcd_watcher.local": ("LocalEtcd",),
+    "etcd_watcher.subscriber": ("Subscriber",),
+    "etcd_watcher.watcher": ("Watcher",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,111 @@
+"""Where the one stream of events becomes many: the journal, and each subscriber's mailbox."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from etcd_watcher.dispatch import WorkerPool
+from etcd_watcher.event import Event, Gap, Status
+from etcd_watcher.journal import Journal
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.mailbox import Mailbox
+from etcd_watcher.router import Router
+
+__all__ = ["Demux"]
+
+
+class Demux:
+    """Hands each event to the journal and to the mailboxes it belongs to.
+
+    Whatever must not be seen half-done (an event in the journal but not yet in a mailbox, a
+    mailbox that turns from lagging to live, a new subscription) happens under `lock`.
+    """
+
+    def __init__(self, journal: Journal, pool: WorkerPool) -> None:
+        self.lock = threading.RLock()
+        """Guards the router, the subscriptions of its routes, and every mailbox's `lag_from`."""
+        self.journal = journal
+        self.pool = pool
+        self.router = Router()
+        self.live: dict[bytes, int] = {}
+        """The watched keys that exist, as far as events told, with their newest revision: what a
+        resync has to compare the server's keys with."""
+
+    def publish(self, events: Sequence[Event], gap: Gap | None = None) -> None:
+        """Append the events of watched keys to the journal and put them in their mailboxes."""
+        match, live = self.router.match, self.live
+        ours: list[Event | Gap | Status] = [] if gap is None else [gap]
+        touched: dict[Mailbox, None] = {}
+        for event in events:
+            revision = event.revision
+            watched = False
+            for route in match(event.raw_key):
+                if revision <= route.start:
+                    continue
+                watched = True
+                for subscription, mailbox in route.subscriptions:
+                    if revision > subscription.start:
+                        mailbox.offer(event, subscription)
+                        touched[mailbox] = None
+            if watched:
+                ours.append(event)
+                if event.raw_value is None:
+                    live.pop(event.raw_key, None)
+                else:
+                    live[event.raw_key] = revision
+        self.journal.append(ours)
+        self._wake(touched)
+
+    def note(self, status: Status) -> None:
+        """Put the connection's state in the journal."""
+        with self.lock:
+            self.journal.append([status])
+
+    def _wake(self, mailboxes: dict[Mailbox, None]) -> None:
+        for_workers = []
+        for mailbox in mailboxes:
+            if mailbox.notify is None:
+                for_workers.append(mailbox)
+            else:
+                mailbox.notify()
+        if for_workers:
+            self.pool.schedule(for_workers)
+
+    def refill_from_journal(self, mailbox: Mailbox, limit: int) -> bool:
+        """Give a lagging mailbox its next events from the journal, and make it live at the end.
+
+        Returns False when the journal no longer has them, or never had.
+        """
+        with self.lock:
+            start = mailbox.lag_from
+            if start is None:
+                return True
+            if start < mailbox.covered_from or start <= self.journal.forgotten:
+                return False
+            records, at_end = self.journal.since(start, limit)
+            self.fill(mailbox, [each for each in records if isinstance(each, Event)])
+            mailbox.lag_from = None if at_end else self.journal_revision(records) + 1
+            return True
+
+    @staticmethod
+    def fill(mailbox: Mailbox, events: Sequence[Event]) -> None:
+        """Put events in a lagging mailbox, past its bound where a batch is larger."""
+        mailbox.queue.extend(
+            (event, subscription) for event in events for subscription in mailbox.match(event)
+        )
+
+    @staticmethod
+    def journal_revision(records: Sequence[Event | Gap | Status]) -> int:
+        """Give the newest revision among records of a journal."""
+        return max(
+            (each.revision if isinstance(each, Event) else each.first)
+            for each in records
+            if not isinstance(each, Status)
+        )
+
+    def scope_of(self, mailbox: Mailbox) -> KeyRange | None:
+        """Give the hull of what a mailbox asks for; None when it asks for nothing any more."""
+        with self.lock:
+            scopes = [each.scope for each in (*mailbox.exact.values(), *mailbox.prefixes)]
+        return KeyRange.hull(scopes) if scopes else None

@@ -1,0 +1,143 @@
+"""Where to connect and as whom: URLs, users and certificates, checked before anything is tried."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+__all__ = ["DEFAULT_ENDPOINTS", "Credentials", "is_loopback", "parse_endpoints"]
+
+DEFAULT_ENDPOINTS = ("http://127.0.0.1:2379", "http://127.0.0.1:4001")
+"""etcd's own port, then the one of etcd before 2.0, which is still python-etcd's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are to the server, and how we know that it is the right one. Its repr tells neither.
+
+    Attributes
+    ----------
+    user, password : str or None
+        An etcd user.
+    ca_cert, cert, key : str or None
+        Paths of PEM files: the authority that signed the server's certificate, and our own
+        certificate with its key.
+    """
+
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_cert: str | None = None
+    cert: str | None = None
+    key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(
+        cls,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        ca_cert: str | None = None,
+        cert: str | None = None,
+        key: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Credentials:
+        """Take what is given, and etcdctl's environment variables for the rest; unchecked."""
+        env = os.environ if environ is None else environ
+        user = user if user is not None else env.get("ETCDCTL_USER") or None
+        password = password if password is not None else env.get("ETCDCTL_PASSWORD") or None
+        if user and password is None and ":" in user:  # etcdctl's user:password
+            user, _, password = user.partition(":")
+        return cls(
+            user=user,
+            password=password,
+            ca_cert=ca_cert or env.get("ETCDCTL_CACERT") or None,
+            cert=cert or env.get("ETCDCTL_CERT") or None,
+            key=key or env.get("ETCDCTL_KEY") or None,
+        )
+
+    def check(self) -> None:
+        """Refuse what cannot work, before a server is asked.
+
+        Raises
+        ------
+        ValueError
+            For a password without a user, half a client certificate, or a file that is not there.
+        """
+        if self.password and not self.user:
+            raise ValueError("a password without a user: give user= too (or ETCDCTL_USER)")
+        if self.user and self.password is None:
+            raise ValueError("a user without a password: give password= too (or ETCDCTL_PASSWORD)")
+        if bool(self.cert) != bool(self.key):
+            raise ValueError("a client certificate needs both cert= and key=, paths of PEM files")
+        for name in ("ca_cert", "cert", "key"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_file():
+                raise ValueError(f"{name}={path!r} is no file: give the path of a PEM file")
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.ca_cert is not None or self.cert is not None
+
+
+def parse_endpoints(
+    given: str | Iterable[str], *, tls: bool = False
+) -> tuple[tuple[str, ...], str | None, str | None]:
+    """Check endpoints and give them as clean URLs, with a user and password where a URL has them.
+
+    Parameters
+    ----------
+    given : str or iterable of str
+        URLs (`http://host:port`), or `host:port` as etcdctl takes it; a string may hold several,
+        separated by commas.
+    tls : bool
+        Whether `host:port` means https.
+
+    Returns
+    -------
+    endpoints, user, password
+    """
+    texts = given.split(",") if isinstance(given, str) else list(given)
+    if not texts:
+        raise ValueError("no endpoint given: pass a URL such as http://127.0.0.1:2379")
+    user = password = None
+    urls: list[str] = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"an endpoint is a URL, such as http://127.0.0.1:2379; not {text!r}")
+        url, parts_user, parts_password = _parse(text.strip(), tls=tls)
+        user, password = user or parts_user, password or parts_password
+        if url not in urls:
+            urls.append(url)
+    return tuple(urls), user, password
+
+
+def _parse(text: str, *, tls: bool) -> tuple[str, str | None, str | None]:
+    full = text if "://" in text else f"{'https' if tls else 'http'}://{text}"
+    parts = urlsplit(full)
+    # The text may hold a password, so only its host is repeated in an error.
+    named = f"endpoint {parts.hostname or text.rpartition('@')[2]!r}"
+    advice = "write it as http://HOST:PORT or https://HOST:PORT"
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{named} has the scheme {parts.scheme!r}: {advice}")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"{named} has no usable port: {advice}") from error
+    host = parts.hostname
+    if not host or any(char.isspace() for char in full):
+        raise ValueError(f"{named} names no host: {advice}")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(f"{named} has something behind its port: {advice}")
+    host = f"[{host}]" if ":" in host else host
+    url = f"{parts.scheme}://{host}:{port or 2379}"
+    user = None if parts.username is None else unquote(parts.username)
+    return url, user, None if parts.password is None else unquote(parts.password)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether an endpoint is on this machine."""
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -1,0 +1,342 @@
+"""The one thread that reads a store, and all that can go wrong with it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from etcd_watcher.demux import Demux
+from etcd_watcher.errors import (
+    Compacted,
+    ConnectionFailed,
+    EtcdWatcherError,
+    RequestRejected,
+    StoreClosed,
+)
+from etcd_watcher.event import Status
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.mailbox import logger
+from etcd_watcher.resync import resync
+from etcd_watcher.stores.base import Batch, Store, Watch
+
+__all__ = ["Feed"]
+
+FIRST_BACKOFF = 0.05
+LAST_BACKOFF = 2.0
+"""Seconds between tries to reconnect: the first, doubling, and the longest, each with jitter."""
+
+PATIENCE = 0.002
+"""Seconds that `wait_complete` waits for events to come by themselves before it asks: mostly the
+newest revision is a change of our own keys, and asking would be a round trip more."""
+
+
+class Feed:
+    """Reads a store into a demux: every change once, in order, or an explicit `Gap`.
+
+    Its thread begins with the first range to watch and ends with `close`.
+
+    Parameters
+    ----------
+    store : Store
+        Where the changes come from.
+    demux : Demux
+        Where they go to.
+    timeout : float
+        Seconds for one request to the store.
+    jitter : callable
+        Gives the factor, 0.5 to 1, for the next wait between tries.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        demux: Demux,
+        timeout: float,
+        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311 - no secret
+    ) -> None:
+        self._store = store
+        self._demux = demux
+        self._timeout = timeout
+        self._jitter = jitter
+        self._state = threading.Condition(demux.lock)
+        """Guards all below, with the demux's own lock, so that an event's way from the wire to its
+        mailboxes is one step. Notified at each change."""
+        self._thread: threading.Thread | None = None
+        self._watch: Watch | None = None
+        self._scope: KeyRange | None = None
+        """The range that is to be watched; None while there is nothing to watch."""
+        self._opened: KeyRange | None = None
+        """The range that the server has acknowledged on the present watch."""
+        self._complete = 0
+        """Every change up to this revision in our range has been published: where a watch begins
+        anew. What is added to the range is to be told of from a later revision only."""
+        self._rejection: RequestRejected | None = None
+        """Why the server refused the range; for the one who asked for it."""
+        self._status = Status("connected", store.endpoint)
+        self._closed = False
+
+    # What others ask for.
+
+    def cover(self, scopes: list[KeyRange], revision: int, timeout: float) -> None:
+        """Have these ranges watched; returns once the server has acknowledged them.
+
+        Parameters
+        ----------
+        scopes : list of KeyRange
+            What to watch beside what is watched already.
+        revision : int
+            A revision at or before which the watch may begin, if it is the first one.
+
+        Raises
+        ------
+        ConnectionFailed
+            The server did not acknowledge within `timeout` seconds.
+        RequestRejected
+            The server refuses. In both cases what was watched before still is.
+        """
+        deadline = time.monotonic() + timeout
+        with self._state:
+            before = self._scope
+            scope = KeyRange.hull([*scopes, before] if before is not None else scopes)
+            if before is None:
+                self._complete = revision
+            self._set_scope(before if before is not None and before.covers(scope) else scope)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="etcd_watcher-feed", daemon=True
+                )
+                self._thread.start()
+            target = self._scope
+            try:
+                while not self._is_open(target):
+                    if self._closed:
+                        raise StoreClosed("this feed is closed")
+                    if self._rejection is not None:
+                        rejection, self._rejection = self._rejection, None
+                        raise rejection
+                    remaining = deadline - time.monotonic()
+                    if remaining <= 0:
+                        raise ConnectionFailed.to(
+                            self._store.endpoints, self._status.reason or "no answer in time"
+                        )
+                    self._state.wait(remaining)
+            except BaseException:
+                if self._scope is target and target is not before:
+                    self._set_scope(before)
+                raise
+
+    def _is_open(self, target: KeyRange | None) -> bool:
+        opened = self._opened
+        return opened is not None and target is not None and opened.covers(target)
+
+    def narrow(self, scope: KeyRange | None) -> None:
+        """Watch no more than `scope`; None for nothing. Returns at once."""
+        with self._state:
+            if scope != self._scope:
+                self._set_scope(scope)
+
+    def _set_scope(self, scope: KeyRange | None) -> None:
+        if scope is self._scope:
+            return
+        self._scope = scope
+        if self._watch is not None:
+            if scope is None:
+                self._watch.close()
+                self._watch = self._opened = None
+            else:
+                self._opened = None
+                self._watch.retarget(scope, self._complete)
+        self._state.notify_all()
+
+    def wait_complete(self, revision: int, timeout: float) -> bool:
+        """Wait until every change up to `revision` is published; False after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        pause, asked = PATIENCE, None
+        with self._state:
+            while self._scope is not None and self._complete < revision:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or self._closed:
+                    return False
+                watch = self._watch if self._opened is not None else None
+                if self._state.wait(min(pause, remaining)) or watch is None or watch is asked:
+                    continue
+                # Nothing came by itself: the newest change was of a key that is not ours.
+                asked, pause = watch, timeout
+                self._state.release()
+                try:
+                    watch.probe(revision)
+                except EtcdWatcherError as error:
+                    logger.debug("probe failed: %s", error)  # the feed's thread sees it too
+                finally:
+                    self._state.acquire()
+        return True
+
+    def wait_for_change(self, timeout: float) -> None:
+        """Wait until anything about the feed changes, `timeout` seconds at most."""
+        with self._state:
+            self._state.wait(timeout)
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    @property
+    def scope(self) -> KeyRange | None:
+        """The range that is watched; None for nothing."""
+        return self._scope
+
+    @property
+    def revision(self) -> int:
+        """The revision up to which every change has been published."""
+        return self._complete
+
+    def close(self, timeout: float = 1.0) -> None:
+        """End the thread, waiting for it `timeout` seconds at most; idempotent."""
+        with self._state:
+            self._closed = True
+            watch = self._watch
+            self._set_status(Status("closed", self._store.endpoint))
+            self._state.notify_all()
+        if watch is not None:
+            watch.close()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    # The thread.
+
+    def _run(self) -> None:
+        failures = 0
+        while (watch := self._open()) is not None:
+            try:
+                while True:
+                    if self._take(watch, watch.read()):
+                        failures = 0
+            except StoreClosed:
+                pass
+            except Compacted as lost:
+                failures += not self._resync(lost)
+            except RequestRejected as rejection:
+                failures += self._reject(rejection)
+            except ConnectionFailed as error:
+                failures += 1
+                self._lose(error, failures)
+            finally:
+                self._drop(watch)
+            if failures:
+                self._back_off(failures)
+
+    def _open(self) -> Watch | None:
+        """Wait for something to watch and open it; None when closed."""
+        failures = 0
+        while True:
+            with self._state:
+                while self._scope is None and not self._closed:
+                    self._state.wait()
+                scope, after = self._scope, self._complete
+                if self._closed or scope is None:
+                    return None
+            try:
+                watch = self._store.watch(scope, after)
+            except StoreClosed:
+                return None
+            except EtcdWatcherError as error:
+                failures += 1
+                self._lose(error, failures)
+                self._back_off(failures)
+                continue
+            with self._state:
+                if not self._closed and self._scope is not None:
+                    self._watch = watch
+                    if self._scope is not scope:
+                        watch.retarget(self._scope, self._complete)
+                    return watch
+            watch.close()
+
+    def _take(self, watch: Watch, batch: Batch) -> bool:
+        """Publish a batch; tell whether the connection proved good."""
+        with self._state:
+            if self._watch is not watch or batch.scope is not self._scope:
+                return False  # of a range that has been replaced meanwhile
+            if batch.events:
+                self._demux.publish(batch.events)
+                self._complete = batch.events[-1].revision
+            self._complete = max(self._complete, batch.complete)
+            if batch.opened:
+                self._opened = batch.scope
+                self._set_status(Status("connected", self._store.endpoint))
+            self._state.notify_all()
+            return batch.opened
+
+    def _drop(self, watch: Watch) -> None:
+        watch.close()
+        with self._state:
+            if self._watch is watch:
+                self._watch = self._opened = None
+
+    def _resync(self, lost: Compacted) -> bool:
+        with self._state:
+            scope, after = self._scope, self._complete
+            known = list(self._demux.live)
+        if scope is None:
+            return True
+        try:
+            gap, events, revision = resync(
+                self._store, scope, after, lost, known, self._timeout
+            )
+        except (Compacted, ConnectionFailed) as error:
+            self._lose(error, 1)
+            return False
+        with self._state:
+            self._demux.publish(events, gap)
+            self._complete = revision
+            self._state.notify_all()
+        return True
+
+    def _reject(self, rejection: RequestRejected) -> bool:
+        """Hand a refusal to the one who asked for the range; they set the scope back."""
+        with self._state:
+            if self._opened is None and self._scope is not None:
+                self._rejection = rejection
+                refused = self._scope
+                self._state.notify_all()
+                self._state.wait_for(
+                    lambda: self._closed or self._scope is not refused, self._timeout
+                )
+                if self._scope is not refused:
+                    return False
+            self._rejection = None
+        self._lose(rejection, 1)
+        return True
+
+    def _lose(self, error: EtcdWatcherError, failures: int) -> None:
+        reason = error.reason if isinstance(error, ConnectionFailed) else str(error)
+        with self._state:
+            if self._closed:
+                return
+            since = self._status.since if self._status.state == "reconnecting" else time.time()
+            wait = self._wait(failures)
+            self._set_status(
+                Status(
+                    "reconnecting", self._store.endpoint, reason, since, time.time() + wait
+                )
+            )
+            self._state.notify_all()
+        self._store.rotate()
+
+    def _wait(self, failures: int) -> float:
+        """Seconds to wait after so many failures: none while there are endpoints yet to try."""
+        rounds = failures // len(self._store.endpoints) - 1
+        return 0.0 if rounds < 0 else min(LAST_BACKOFF, FIRST_BACKOFF * 2**min(rounds, 10))
+
+    def _back_off(self, failures: int) -> None:
+        deadline = time.monotonic() + self._wait(failures) * self._jitter()
+        with self._state:
+            while not self._closed and (remaining := deadline - time.monotonic()) > 0:
+                self._state.wait(remaining)
+
+    def _set_status(self, status: Status) -> None:
+        if self._status.state != status.state:
+            self._demux.note(status)
+        self._status = status

@@ -1,0 +1,290 @@
+"""The ordered record of what happened: bounded, append-only, and read through cursors.
+
+Pure Python: it knows no network and no notebook.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+from etcd_watcher._html import journal_html
+from etcd_watcher.event import Event, Gap, Status
+from etcd_watcher.table import plural, text_table
+
+__all__ = ["Cursor", "Journal", "Record"]
+
+Record = Event | Gap | Status
+
+RECORD_BYTES = 200
+"""Bytes that a Gap or a Status counts for against the journal's bound."""
+
+
+class Journal:
+    """A bounded ring of events, gaps and statuses, in revision order.
+
+    It grows by whole transactions and forgets the oldest records first, as soon as there are more
+    than `max_events` records or they hold more than `max_bytes` bytes.
+
+    Parameters
+    ----------
+    max_events : int
+        How many records it keeps.
+    max_bytes : int
+        How many bytes of keys and values (and 400 an event for the rest) it keeps. The newest
+        record is always kept, whatever its size.
+
+    Examples
+    --------
+    >>> for event in watcher.journal.events("nokia"):
+    ...     print(event.revision, event.value)
+    """
+
+    def __init__(self, max_events: int = 100_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+        if max_events < 1 or max_bytes < 1:
+            raise ValueError(
+                f"a journal needs room: max_events={max_events}, max_bytes={max_bytes} "
+                "must both be at least 1"
+            )
+        self.max_events = max_events
+        self.max_bytes = max_bytes
+        self._changed = threading.Condition()
+        """Guards all that follows; notified after each append."""
+        self._records: list[Record] = []
+        self._revisions: list[int] = []
+        """Beside each record, the revision that orders it: never falling."""
+        self._start = 0
+        """Index of the oldest kept record in the two lists; what is before it is forgotten, and
+        cut off in one go once it makes up half of the list, so that forgetting costs O(1)."""
+        self._origin = 0
+        """Position of `_records[0]`: positions count from the first record ever appended."""
+        self._bytes = 0
+        self._forgotten = 0
+        self._closed = False
+
+    # Writing: the feed's thread alone.
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Append records, whole transactions in revision order, and wake those who wait."""
+        if not records:
+            return
+        with self._changed:
+            latest = self._revisions[-1] if self._revisions else 0
+            for record in records:
+                if type(record) is Event:
+                    self._bytes += record.size
+                    latest = max(latest, record.revision)
+                else:
+                    self._bytes += RECORD_BYTES
+                    if type(record) is Gap:
+                        latest = max(latest, record.first)
+                self._records.append(record)
+                self._revisions.append(latest)
+            self._forget()
+            self._changed.notify_all()
+
+    def _forget(self) -> None:
+        records, start, size = self._records, self._start, len(self._records)
+        while size - start > 1 and (
+            size - start > self.max_events or self._bytes > self.max_bytes
+        ):
+            oldest = records[start]
+            self._bytes -= oldest.size if type(oldest) is Event else RECORD_BYTES
+            records[start] = _FORGOTTEN
+            self._forgotten = self._revisions[start]
+            start += 1
+        self._start = start
+        if start > size // 2 and start > 1000:
+            del self._records[:start], self._revisions[:start]
+            self._origin += start
+            self._start = 0
+
+    def close(self) -> None:
+        """Take no more records and wake those who wait."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is appended any more."""
+        return self._closed
+
+    # Reading: any thread.
+
+    def read(self, position: int, limit: int | None = None) -> tuple[list[Record], int]:
+        """Give the records from `position` on, and the position behind them.
+
+        Positions count records from the first ever appended. If the journal has already forgotten
+        some of what was asked for, it begins with the oldest that it still has.
+        """
+        with self._changed:
+            index = max(position - self._origin, self._start)
+            end = len(self._records) if limit is None else index + limit
+            records = self._records[index:end]
+            return records, self._origin + index + len(records)
+
+    def since(self, revision: int, limit: int | None = None) -> tuple[list[Record], bool]:
+        """Give the records from `revision` on, at most about `limit` (whole transactions), and
+        whether they reach to the journal's end."""
+        with self._changed:
+            index = bisect_left(self._revisions, revision, lo=self._start)
+            end = len(self._records)
+            if limit is not None and index + limit < end:
+                cut = self._revisions[index + limit]
+                end = bisect_left(self._revisions, cut, lo=index)
+                if end == index:  # one transaction larger than the limit: all of it
+                    end = bisect_left(self._revisions, cut + 1, lo=index)
+            return self._records[index:end], end == len(self._records)
+
+    def wait(self, position: int, timeout: float | None = None) -> bool:
+        """Wait until there is a record at `position` or the journal is closed; False on timeout."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._closed or self._origin + len(self._records) > position, timeout
+            )
+
+    def cursor(self, *, since: int | None = None) -> Cursor:
+        """Make a reader that stands at the journal's end, or at the first record of `since`."""
+        with self._changed:
+            index = (
+                len(self._records)
+                if since is None
+                else bisect_left(self._revisions, since, lo=self._start)
+            )
+            return Cursor(self, self._origin + index)
+
+    def events(self, key: str | None = None, *, prefix: bool = False) -> list[Event]:
+        """Give the events that the journal holds, of one key or one prefix where given."""
+        with self._changed:
+            events = [each for each in self._records[self._start :] if isinstance(each, Event)]
+        if key is None:
+            return events
+        if prefix:
+            return [each for each in events if each.key.startswith(key)]
+        return [each for each in events if each.key == key]
+
+    @property
+    def first_revision(self) -> int:
+        """The revision of the oldest record kept; 0 when empty."""
+        with self._changed:
+            return self._revisions[self._start] if len(self) else 0
+
+    @property
+    def last_revision(self) -> int:
+        """The revision of the newest record; 0 when empty."""
+        with self._changed:
+            return self._revisions[-1] if self._revisions else 0
+
+    @property
+    def forgotten(self) -> int:
+        """The newest revision of which a record was forgotten; 0 while none was."""
+        return self._forgotten
+
+    @property
+    def start(self) -> int:
+        """The position of the oldest record kept: how many were forgotten before it."""
+        with self._changed:
+            return self._origin + self._start
+
+    @property
+    def end(self) -> int:
+        """The position behind the newest record."""
+        with self._changed:
+            return self._origin + len(self._records)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the records hold, as `max_bytes` counts them."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        return len(self._records) - self._start
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.read(0)[0])
+
+    def __getitem__(self, index: int) -> Record:
+        return self.read(0)[0][index]
+
+    def table(self, last: int = 20) -> str:
+        """Lay the last records out as text, oldest first; times and addresses are left out."""
+        records, left_out = self._tail(last)
+        rows = [_row(record) for record in records]
+        head = [f"… {plural(left_out, 'earlier record')}"] if left_out else []
+        return "\n".join(
+            [*head, *text_table(("revision", "type", "key", "value", "lease"), rows)]
+        )
+
+    def _tail(self, last: int) -> tuple[list[Record], int]:
+        """Give the last records to show: the connection's ups and downs only where it went down."""
+        shown = [each for each in self if _is_news(each)]
+        return shown[-last:], len(shown) - len(shown[-last:])
+
+    def __repr__(self) -> str:
+        events = sum(isinstance(each, Event) for each in self)
+        gaps = sum(isinstance(each, Gap) for each in self)
+        more = f", {plural(gaps, 'gap')}" if gaps else ""
+        forgotten = f", {plural(self.start, 'earlier record')} forgotten" if self.start else ""
+        return f"Journal({plural(events, 'event')}{more}{forgotten})"
+
+    def _repr_html_(self) -> str:
+        return journal_html(*self._tail(20))
+
+
+class Cursor:
+    """A place in a journal that one reader moves forward. Standing still, it costs nothing.
+
+    Attributes
+    ----------
+    position : int
+        Where it stands: how many records come before it.
+    missed : int
+        How many records the journal forgot before this cursor had read them.
+    """
+
+    def __init__(self, journal: Journal, position: int) -> None:
+        self._journal = journal
+        self.position = position
+        self.missed = 0
+
+    def read(self, limit: int | None = None) -> list[Record]:
+        """Give what has come since, at most `limit` records, and move behind it."""
+        records, position = self._journal.read(self.position, limit)
+        self.missed += position - len(records) - self.position
+        self.position = position
+        return records
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for something to read, `timeout` seconds at most; False when nothing came."""
+        return self._journal.wait(self.position, timeout)
+
+    @property
+    def behind(self) -> int:
+        """How many records there are still to read or missed."""
+        return self._journal.end - self.position
+
+
+_FORGOTTEN = Gap(0, 0, "forgotten")
+"""Stands where a forgotten record stood, so that its memory is free before the list is cut."""
+
+
+def _is_news(record: Record) -> bool:
+    return not isinstance(record, Status) or record.state == "reconnecting"
+
+
+def _row(record: Record) -> Iterable[str]:
+    if isinstance(record, Gap):
+        return (f"{record.first}–{record.last}", "GAP", "", record.reason, "")
+    if isinstance(record, Status):
+        return ("", record.state.upper(), "", record.reason, "")
+    kind = "EXPIRE" if record.expired else record.type.value
+    kind += "*" if record.synthetic else ""
+    return (
+        str(record.revision),
+        kind,
+        record.key,
+        "" if record.value is None else record.value,
+        str(record.lease or ""),
+    )

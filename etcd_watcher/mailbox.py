@@ -1,0 +1,242 @@
+"""What one subscriber has still to be told: a bounded queue, and a place in history behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from etcd_watcher.event import Event
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.subscriber import Delivery, Subscription
+
+__all__ = ["MAILBOX_EVENTS", "Mailbox", "Refill"]
+
+MAILBOX_EVENTS = 2048
+"""Events that a mailbox holds before its subscriber counts as lagging. They are the journal's own
+objects, so that a full mailbox costs about 16 bytes an event."""
+
+SLICE = 0.005
+"""Seconds for which one mailbox keeps a worker before others get their turn."""
+
+LOOP_CHUNK = 64
+"""Events handed to an event loop in one wake-up: a wake-up each starves the loop (a flood of
+`call_soon_threadsafe` was measured to delay `1+1` in a notebook by 2 s)."""
+
+logger = logging.getLogger("etcd_watcher")
+
+
+class Refill(Protocol):
+    """Brings a lagging mailbox the next events it has to tell."""
+
+    def __call__(self, mailbox: Mailbox) -> None:
+        """Extend `mailbox.queue`, and move or clear its `lag_from`. May block; raises what ends
+        the mailbox."""
+        ...
+
+
+class Mailbox:
+    """One subscriber's events, in revision order over all of its keys.
+
+    The feed's thread puts events in, one consumer at a time (a worker, a loop, an iterator) takes
+    them out. When it is full it lags: the feed passes it by, and the consumer catches up from the
+    journal, or from the server's history, until it is with the live events again.
+    """
+
+    def __init__(self, who: object, refill: Refill, notify: Callable[[], None] | None) -> None:
+        self.who = who
+        self.notify = notify
+        """Called after events were put in; None for a mailbox that a worker empties."""
+        self.delivery = Delivery()
+        self.exact: dict[bytes, Subscription] = {}
+        self.prefixes: list[Subscription] = []
+        self.queue: deque[tuple[Event, Subscription]] = deque()
+        self.lag_from: int | None = None
+        """The first revision that is still to be fetched from the journal or the server's history;
+        None while live. Guarded by the demux's lock."""
+        self.covered_from = 0
+        """The first revision from which the journal has every event of ours."""
+        self.busy: int | None = None
+        """The revision that is being delivered now. Set before its event leaves the queue, so that
+        `settled` never looks in between."""
+        self.parked_on: asyncio.AbstractEventLoop | None = None
+        """The event loop that has the next events to deliver; None while none has."""
+        self.raises_compacted = False
+        """Whether history that the server has dropped is an error for the consumer, who asked for
+        it; otherwise the mailbox goes on behind it."""
+        self.closed = False
+        self.slow = False
+        """Whether its callbacks take long: it then has a worker of its own for the while."""
+        self.scheduled = False
+        """Whether a worker or a loop has it, or it waits for one. Guarded by the pool's lock."""
+        self._refill = refill
+        self._shown: set[str] = set()
+        """Errors that were logged already: a callback that always fails is shown once."""
+
+    def __len__(self) -> int:
+        return len(self.exact) + len(self.prefixes)
+
+    def add(self, subscription: Subscription) -> None:
+        """Ask for one more key or prefix."""
+        if subscription.prefix:
+            self.prefixes.append(subscription)
+        else:
+            self.exact[subscription.scope.start] = subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Ask no more for a key or prefix; what is in the queue for it is dropped."""
+        if subscription.prefix:
+            self.prefixes.remove(subscription)
+        else:
+            del self.exact[subscription.scope.start]
+        subscription.ended = True
+
+    def find(self, scope: KeyRange, *, prefix: bool) -> Subscription | None:
+        """Give our subscription to exactly this key or prefix."""
+        if not prefix:
+            return self.exact.get(scope.start)
+        return next((each for each in self.prefixes if each.scope == scope), None)
+
+    def match(self, event: Event) -> list[Subscription]:
+        """Give our subscriptions that an event belongs to."""
+        found = [each for each in self.prefixes if event.raw_key in each.scope]
+        exact = self.exact.get(event.raw_key)
+        if exact is not None:
+            found.insert(0, exact)
+        return [each for each in found if event.revision > each.start]
+
+    def offer(self, event: Event, subscription: Subscription) -> None:
+        """Put one event in, or begin to lag. Called by the feed's thread under the demux's lock."""
+        queue = self.queue
+        if self.lag_from is not None:
+            return
+        if len(queue) >= MAILBOX_EVENTS and queue[-1][0].revision != event.revision:
+            self.lag_from = event.revision
+            return
+        queue.append((event, subscription))
+
+    def refill(self) -> None:
+        """Bring a lagging mailbox its next events; blocks while the server is asked for them."""
+        self._refill(self)
+
+    def has_more(self) -> bool:
+        return bool(self.queue) or self.lag_from is not None
+
+    def settled(self, revision: int) -> bool:
+        """Tell whether every event up to `revision` that was put in has been delivered.
+
+        Events go from `lag_from` to the queue to `busy`; looking in that order, none can slip
+        past us from a place not yet looked at to one already seen.
+        """
+        lag_from = self.lag_from
+        if lag_from is not None and lag_from <= revision:
+            return False
+        try:
+            if self.queue[0][0].revision <= revision:
+                return False
+        except IndexError:
+            pass
+        busy = self.busy
+        return busy is None or busy > revision
+
+    def run(self, parked: Callable[[], None]) -> str:
+        """Deliver for one time slice on this thread.
+
+        Returns
+        -------
+        "idle", "more", or "parked": an event loop has it now, and `parked` is called when it is
+        done.
+        """
+        begun = now = time.perf_counter()
+        count = 0
+        queue = self.queue
+        outcome = "idle"
+        while not self.closed:
+            if not queue:
+                if self.lag_from is None:
+                    break
+                self.refill()
+                continue
+            event, subscription = queue[0]
+            if subscription.loop is not None:
+                if self._hand_over(subscription.loop, parked):
+                    return "parked"
+                continue
+            self.busy = event.revision
+            queue.popleft()
+            if not subscription.ended:
+                try:
+                    subscription.call(event)
+                except BaseException:  # noqa: BLE001 - a callback may raise anything, even SystemExit: it must not end the worker of the others
+                    self.failed(event)
+                else:
+                    self.delivery.delivered += 1
+            count += 1
+            now = time.perf_counter()
+            if now - begun > SLICE:
+                outcome = "more" if self.has_more() else "idle"
+                break
+        self.busy = None
+        # Slow is a callback that took its whole slice for less than a handful of events.
+        if count:
+            self.slow = (now - begun) / count > SLICE / 4
+        return outcome
+
+    def failed(self, event: Event) -> None:
+        """Keep, count and log the exception that is being handled."""
+        text = traceback.format_exc()
+        self.delivery.failed += 1
+        self.delivery.last_error = text
+        if text not in self._shown and len(self._shown) < 100:
+            self._shown.add(text)
+            logger.exception("a callback of %r failed on %r", self.who, event)
+
+    def _hand_over(
+        self, loop: asyncio.AbstractEventLoop, parked: Callable[[], None]
+    ) -> bool:
+        """Give the next events for `loop` to it; False when it is closed, and they have failed."""
+        items: list[tuple[Event, Subscription]] = []
+        queue = self.queue
+        self.busy = queue[0][0].revision
+        self.parked_on = loop
+        while queue and queue[0][1].loop is loop and len(items) < LOOP_CHUNK:
+            items.append(queue.popleft())
+
+        async def deliver() -> None:
+            try:
+                for event, subscription in items:
+                    self.busy = event.revision
+                    if self.closed or subscription.ended:
+                        continue
+                    try:
+                        result = subscription.call(event)
+                        if inspect.isawaitable(result):
+                            await result
+                    except Exception:  # noqa: BLE001 - as in run; a cancellation ends the task
+                        self.failed(event)
+                    else:
+                        self.delivery.delivered += 1
+            finally:
+                self.busy = self.parked_on = None
+                tasks.clear()
+                parked()
+
+        tasks: list[asyncio.Task[None]] = []  # a loop holds its tasks weakly; the closure does not
+        try:
+            loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(deliver())))
+        except RuntimeError as error:
+            for event, _ in items:
+                try:
+                    raise RuntimeError(
+                        "the event loop on which this callback was registered is closed"
+                    ) from error
+                except RuntimeError:
+                    self.failed(event)
+            self.busy = self.parked_on = None
+            return False
+        return True

@@ -1,0 +1,246 @@
+"""Who is subscribed to what: the bookkeeping behind `Watcher.register` and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from etcd_watcher.demux import Demux
+from etcd_watcher.feed import Feed
+from etcd_watcher.interactive import running_cell
+from etcd_watcher.keys import KeyRange, to_bytes, to_text
+from etcd_watcher.mailbox import Mailbox, Refill
+from etcd_watcher.router import Route
+from etcd_watcher.stores.base import Store
+from etcd_watcher.subscriber import Subscriber, Subscription, identity, recurring_name
+
+__all__ = ["Key", "Registry"]
+
+Key = str | bytes
+
+NARROW_BELOW = 256
+"""Routes up to which an unsubscription looks for a smaller range to watch."""
+
+
+class Registry:
+    """Routes, subscriptions and mailboxes of one watcher, kept in step with what the feed watches.
+
+    All of it is guarded by the demux's lock, which is let go while the server is asked.
+    """
+
+    def __init__(
+        self, store: Store, demux: Demux, feed: Feed, refill: Refill, timeout: float
+    ) -> None:
+        self._store = store
+        self._demux = demux
+        self._feed = feed
+        self._refill = refill
+        self._timeout = timeout
+        self._mailboxes: dict[object, Mailbox] = {}
+        """By the subscriber's identity."""
+        self._recurring: dict[Hashable, tuple[int, Mailbox]] = {}
+        """By the name under which a notebook makes the same subscriber again, with the cell."""
+
+    def scope(self, key: Key, *, prefix: bool) -> KeyRange:
+        """Check a key and give its range.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no key, or none that this store can have.
+        """
+        if not isinstance(key, (str, bytes)):
+            raise TypeError(f"a key is text or bytes, not {type(key).__name__}: {key!r}")
+        return self._store.key_range(to_bytes(key), prefix=prefix)
+
+    def watch(
+        self, keys: Sequence[Key], *, prefix: bool, make: Callable[[Key, KeyRange], Subscription]
+        | None = None, mailbox: Mailbox | None = None,
+    ) -> int:
+        """Watch keys, and subscribe a mailbox to them where one is given.
+
+        Returns
+        -------
+        The revision from which on, exclusive, changes are told.
+
+        Raises
+        ------
+        ConnectionFailed, RequestRejected
+            Then nothing has changed.
+        """
+        scopes = [self.scope(key, prefix=prefix) for key in keys]
+        if not scopes:
+            return self._feed.revision
+        revision = self._store.revision(self._timeout)
+        routes: list[Route] = []
+        added: list[tuple[Route, Subscription]] = []
+        with self._demux.lock:
+            for key, scope in zip(keys, scopes, strict=True):
+                route = self._demux.router.find(scope, prefix=prefix)
+                if route is None:
+                    route = Route(_name(key), scope, prefix, start=revision)
+                    self._demux.router.add(route)
+                routes.append(route)
+                if make is not None and mailbox is not None:
+                    subscription = make(key, scope)
+                    if self._subscribe(route, mailbox, subscription, revision):
+                        added.append((route, subscription))
+        try:
+            self._feed.cover(scopes, revision, self._timeout)
+        except BaseException:
+            with self._demux.lock:
+                for route, subscription in added:
+                    self._unsubscribe(route, subscription)
+                for route in routes:
+                    self._drop_if_unused(route)
+                self._narrow(scopes)
+            raise
+        if make is None:
+            for route in routes:
+                route.asked_for = True
+        return revision
+
+    def _subscribe(
+        self, route: Route, mailbox: Mailbox, subscription: Subscription, revision: int
+    ) -> bool:
+        """Add a subscription; False where it only gave an earlier one a new callback."""
+        earlier = mailbox.find(route.scope, prefix=route.prefix)
+        if earlier is not None:
+            earlier.call, earlier.loop = subscription.call, subscription.loop
+            earlier.who, earlier.key = subscription.who, subscription.key
+            return False
+        subscription.start = revision
+        mailbox.covered_from = max(mailbox.covered_from, route.start + 1)
+        mailbox.add(subscription)
+        route.subscriptions.append((subscription, mailbox))
+        return True
+
+    def _unsubscribe(self, route: Route, subscription: Subscription) -> None:
+        for pair in route.subscriptions:
+            if pair[0] is subscription:
+                route.subscriptions.remove(pair)
+                pair[1].remove(subscription)
+                if not len(pair[1]):
+                    self._close_mailbox(pair[1])
+                return
+
+    def _close_mailbox(self, mailbox: Mailbox) -> None:
+        mailbox.closed = True
+        self._mailboxes.pop(identity(mailbox.who), None)
+        name = recurring_name(mailbox.who)
+        if self._recurring.get(name, (0, None))[1] is mailbox:
+            del self._recurring[name]
+
+    def _drop_if_unused(self, route: Route) -> None:
+        if not route.subscriptions and not route.asked_for:
+            known = self._demux.router.find(route.scope, prefix=route.prefix)
+            if known is route:
+                self._demux.router.remove(route)
+
+    def _narrow(self, gone: Sequence[KeyRange]) -> None:
+        """Watch less, where the ranges that are gone were at the border of what is watched.
+
+        With many routes left it is not worth the search: what is too much is dropped unseen.
+        """
+        watched = self._feed.scope
+        if watched is None or len(self._demux.router) > NARROW_BELOW:
+            return
+        if any(each.start == watched.start or each.end == watched.end for each in gone):
+            scopes = [route.scope for route in self._demux.router]
+            self._feed.narrow(KeyRange.hull(scopes) if scopes else None)
+
+    def mailbox_of(self, who: object) -> Mailbox:
+        """Give the mailbox of a subscriber, a new one where it has none."""
+        with self._demux.lock:
+            mailbox = self.find_mailbox(who)
+            if mailbox is None:
+                mailbox = Mailbox(who, self._refill, None)
+            elif mailbox.who is not who:
+                self._mailboxes.pop(identity(mailbox.who), None)
+                mailbox.who = who
+            self._mailboxes[identity(who)] = mailbox
+            cell = _cell_of(who)
+            name = recurring_name(who) if cell is not None else None
+            if cell is not None and name is not None:
+                self._recurring[name] = (cell, mailbox)
+            return mailbox
+
+    def find_mailbox(self, who: object) -> Mailbox | None:
+        """Give the mailbox of a subscriber, if it has one."""
+        with self._demux.lock:
+            mailbox = self._mailboxes.get(identity(who))
+            if mailbox is not None and mailbox.closed:
+                mailbox = None
+            cell = _cell_of(who)
+            if mailbox is None and cell is not None:
+                known = self._recurring.get(recurring_name(who))
+                if known is not None and known[0] != cell and not known[1].closed:
+                    mailbox = known[1]
+            return mailbox
+
+    def leave(self, key: Key, who: object) -> None:
+        """End the subscriptions of `who` to a key, as such and as a prefix."""
+        with self._demux.lock:
+            mailbox = self.find_mailbox(who)
+            for route in self.routes(key) if mailbox is not None else ():
+                subscription = mailbox.find(route.scope, prefix=route.prefix)
+                if subscription is not None:
+                    self._unsubscribe(route, subscription)
+                    if not subscribers(route):
+                        route.asked_for = False
+                        self._drop_if_unused(route)
+                        self._narrow([route.scope])
+
+    def end(self, mailbox: Mailbox) -> None:
+        """End all that a mailbox is subscribed to."""
+        with self._demux.lock:
+            for subscription in [*mailbox.exact.values(), *mailbox.prefixes]:
+                route = self._demux.router.find(subscription.scope, prefix=subscription.prefix)
+                if route is not None:
+                    self._unsubscribe(route, subscription)
+                    self._drop_if_unused(route)
+                    self._narrow([route.scope])
+            self._close_mailbox(mailbox)
+
+    def remove(self, key: Key) -> None:
+        """Watch a key no more, as such and as a prefix, whoever is subscribed to it."""
+        with self._demux.lock:
+            for route in self.routes(key):
+                route.asked_for = False
+                for subscription, _ in list(route.subscriptions):
+                    self._unsubscribe(route, subscription)
+                self._drop_if_unused(route)
+                self._narrow([route.scope])
+
+    def routes(self, key: Key) -> list[Route]:
+        """Give the routes of a key, as such and as a prefix."""
+        found: list[Route] = []
+        with self._demux.lock:
+            for prefix in (False, True):
+                try:
+                    scope = self.scope(key, prefix=prefix)
+                except ValueError:  # such as "", which is no key but a prefix
+                    continue
+                route = self._demux.router.find(scope, prefix=prefix)
+                if route is not None:
+                    found.append(route)
+        return found
+
+    def mailboxes(self) -> list[Mailbox]:
+        """Give every mailbox there is, those of streams too."""
+        with self._demux.lock:
+            return list(
+                {box: None for route in self._demux.router for _, box in route.subscriptions}
+            )
+
+
+def subscribers(route: Route) -> list[object]:
+    """Give those who are subscribed to a route, in the order in which they came."""
+    return [each.who for each, _ in route.subscriptions if each.who is not None]
+
+
+def _name(key: Key) -> str:
+    return key if isinstance(key, str) else to_text(key)
+
+
+def _cell_of(who: object) -> int | None:
+    return who.cell if isinstance(who, Subscriber) else running_cell()

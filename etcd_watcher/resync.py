@@ -1,0 +1,86 @@
+"""After a loss: what was lost, and what every watched key is worth now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from etcd_watcher.errors import Compacted
+from etcd_watcher.event import Event, EventType, Gap
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores.base import KeyValue, Snapshot, Store
+
+__all__ = ["differences", "resync"]
+
+
+def resync(
+    store: Store, scope: KeyRange, after: int, lost: Compacted, known: Iterable[bytes],
+    timeout: float,
+) -> tuple[Gap, list[Event], int]:
+    """Read the state from which the stream can go on.
+
+    Parameters
+    ----------
+    after : int
+        The newest revision that was seen.
+    lost : Compacted
+        What the server said: from its revision on it has everything.
+    known : iterable of bytes
+        The keys that are believed to exist.
+
+    Returns
+    -------
+    gap : Gap
+        The revisions that are lost for good.
+    events : list of Event
+        Synthetic events that lead from the state at `after` to that of the snapshot.
+    revision : int
+        The snapshot's revision: the stream goes on behind it.
+    """
+    snapshot = store.snapshot(scope, lost.revision or None, timeout)
+    gap = Gap(after + 1, max(after + 1, snapshot.revision - 1), str(lost))
+    return gap, differences(snapshot, after, known), snapshot.revision
+
+
+def differences(snapshot: Snapshot, after: int, known: Iterable[bytes]) -> list[Event]:
+    """Give synthetic events for the keys that changed behind `after`, in revision order.
+
+    A key that still exists tells when it changed. One that is gone does not, so its deletion bears
+    the snapshot's revision.
+    """
+    changed = [item for item in snapshot.items if item.revision > after]
+    there = {item.raw_key for item in snapshot.items}
+    puts = [_put(item) for item in sorted(changed, key=lambda item: item.revision)]
+    gone = sorted(key for key in known if key not in there)
+    return puts + [_delete(key, snapshot.revision) for key in gone]
+
+
+def _put(item: KeyValue) -> Event:
+    return Event(
+        type=EventType.PUT,
+        raw_key=item.raw_key,
+        raw_value=item.raw_value,
+        raw_prev_value=None,
+        revision=item.revision,
+        created=item.created,
+        version=item.version,
+        lease=item.lease,
+        action="resync",
+        expired=False,
+        synthetic=True,
+    )
+
+
+def _delete(raw_key: bytes, revision: int) -> Event:
+    return Event(
+        type=EventType.DELETE,
+        raw_key=raw_key,
+        raw_value=None,
+        raw_prev_value=None,
+        revision=revision,
+        created=0,
+        version=0,
+        lease=0,
+        action="resync",
+        expired=False,
+        synthetic=True,
+    )

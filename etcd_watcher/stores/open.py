@@ -1,0 +1,69 @@
+"""Find a server and the API to speak with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from etcd_watcher.endpoints import Credentials
+from etcd_watcher.errors import ApiNotServed, ConnectionFailed
+from etcd_watcher.stores.base import Store
+
+__all__ = ["APIS", "open_store"]
+
+APIS = ("auto", "v2", "v3")
+
+NO_V2 = (
+    "{endpoint} does not serve etcd's v2 API. It is off by default since etcd 3.4: start the "
+    "server with --enable-v2 (LocalEtcd() does). etcd 3.6 has removed it: there, and wherever the "
+    'server is not yours, use api="v3"'
+)
+
+
+def open_store(
+    endpoints: Sequence[str], *, api: str, credentials: Credentials, timeout: float
+) -> Store:
+    """Connect to the first endpoint that answers.
+
+    Parameters
+    ----------
+    api : {"auto", "v2", "v3"}
+        With "auto": v2 where the server serves `/v2/keys` (someone switched it on), else v3.
+    timeout : float
+        Seconds for all endpoints together.
+
+    Raises
+    ------
+    ConnectionFailed
+        Nothing answers at any endpoint.
+    ApiNotServed
+        Something answers, but not on this API.
+    """
+    from etcd_watcher.stores.v2 import V2Store, serves_v2  # noqa: PLC0415 - loads python-etcd
+
+    reasons = []
+    for endpoint in endpoints if api != "v3" else ():
+        try:
+            served = serves_v2(endpoint, timeout / len(endpoints), credentials=credentials)
+        except ConnectionFailed as error:
+            reasons.append(f"{endpoint}: {error.reason}")
+            continue
+        if served:
+            first = list(endpoints).index(endpoint)
+            ordered = [*endpoints[first:], *endpoints[:first]]
+            return V2Store(ordered, credentials=credentials)
+        if api == "v2":
+            raise ApiNotServed(NO_V2.format(endpoint=endpoint))
+        break
+    else:
+        if api != "v3":
+            raise ConnectionFailed.to(endpoints, "; ".join(reasons))
+
+    from etcd_watcher.stores.v3 import V3Store  # noqa: PLC0415 - loads gRPC
+
+    store = V3Store(endpoints, credentials=credentials)
+    try:
+        store.connect(timeout)
+    except BaseException:
+        store.close()
+        raise
+    return store

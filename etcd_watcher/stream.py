@@ -1,0 +1,128 @@
+"""Events as an iterator: pulled by a `for` or an `async for`, in a thread or on a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Self
+
+from etcd_watcher.background import run_in_thread
+from etcd_watcher.errors import StoreClosed
+from etcd_watcher.event import Event
+from etcd_watcher.mailbox import Mailbox
+
+__all__ = ["EventStream", "Signal"]
+
+
+class Signal:
+    """Wakes whoever waits for a stream's mailbox. Set from the feed's thread.
+
+    It does not know the stream, so that a stream that nobody holds any more can end.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def set(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            waiting, self._waiting = self._waiting, []
+        for loop, event in waiting:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(ready)
+
+    async def wait_async(self, ready: Callable[[], bool]) -> None:
+        event = asyncio.Event()
+        with self._changed:
+            if ready():
+                return
+            self._waiting.append((asyncio.get_running_loop(), event))
+        await event.wait()
+
+
+class EventStream:
+    """The events of a key or prefix, in revision order, for as long as the watcher is open.
+
+    It is an iterator and an async iterator, and made by `Watcher.events`. Nothing is lost while
+    nobody asks for the next event: behind a bounded queue it goes back to the journal, and to the
+    server's own history where the journal has moved on. It ends with `close()`, with the watcher,
+    or when nobody refers to it any more.
+
+    Raises
+    ------
+    Compacted
+        From the iteration, when the history that it needs is dropped by the server.
+    """
+
+    def __init__(self, mailbox: Mailbox, signal: Signal, end: Callable[[], None]) -> None:
+        self._mailbox = mailbox
+        self._signal = signal
+        self._end = weakref.finalize(self, end)
+
+    def _ready(self) -> bool:
+        return self._mailbox.closed or self._mailbox.has_more()
+
+    def _pop(self) -> Event | None:
+        """Give the next event that is here; None where there is none yet."""
+        mailbox = self._mailbox
+        while mailbox.queue:
+            event, _ = mailbox.queue.popleft()
+            mailbox.delivery.delivered += 1
+            return event
+        return None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        while not self._mailbox.closed:
+            event = self._pop()
+            if event is not None:
+                return event
+            if not self._refill():
+                self._signal.wait(self._ready)
+        raise StopIteration
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._mailbox.closed:
+            event = self._pop()
+            if event is not None:
+                return event
+            if self._mailbox.lag_from is not None:
+                await run_in_thread(self._refill)
+            else:
+                await self._signal.wait_async(self._ready)
+        raise StopAsyncIteration
+
+    def _refill(self) -> bool:
+        """Catch up where the mailbox lags; tell whether it did."""
+        if self._mailbox.lag_from is None:
+            return False
+        try:
+            self._mailbox.refill()
+        except StoreClosed:
+            self.close()
+        return True
+
+    def close(self) -> None:
+        """End the iteration; idempotent."""
+        self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"EventStream({'closed' if self._mailbox.closed else 'open'})"

@@ -1,0 +1,159 @@
+"""Those who want to know, and what they asked to be told."""
+
+from __future__ import annotations
+
+import inspect
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from etcd_watcher.event import Event
+from etcd_watcher.interactive import running_cell
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.table import one_line
+
+__all__ = ["Delivery", "Subscriber", "Subscription", "identity", "recurring_name", "resolve"]
+
+
+@dataclass(slots=True)
+class Delivery:
+    """How a subscriber's deliveries went.
+
+    Attributes
+    ----------
+    delivered : int
+        Callbacks that returned.
+    failed : int
+        Callbacks that raised.
+    last_error : str
+        The traceback of the last callback that raised; "" for none.
+    lagging : int
+        Revisions by which the subscriber is behind the journal; 0 when it is with it.
+    """
+
+    delivered: int = 0
+    failed: int = 0
+    last_error: str = ""
+    lagging: int = 0
+
+
+class Subscriber:
+    """Somebody with a name who prints the news. Subclass it to do something else with them.
+
+    Any object with a method to call can be registered too; this is the one that lessons use.
+
+    Examples
+    --------
+    >>> class Plotter(Subscriber):
+    ...     def plot(self, key, value):
+    ...         self.points.append(float(value))
+    >>> watcher.register("temperature", Plotter("Ana"), "plot")
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+        self.cell: Final = running_cell()
+        """The notebook cell that made it; None elsewhere."""
+
+    def do_things(self, key: str, value: str | None) -> None:
+        """Print one line: who, which key, and its new value."""
+        news = "was deleted" if value is None else f"= {one_line(value, 1000)}"
+        print(f"{self.name}: {one_line(key, 1000)} {news}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One subscriber's interest in one key or prefix.
+
+    Attributes
+    ----------
+    key : str
+        The key as it was registered.
+    scope : KeyRange
+        The raw keys that it means.
+    prefix : bool
+        Whether `key` is a prefix.
+    who : object
+        The subscriber.
+    call : callable
+        Called with the event.
+    loop : AbstractEventLoop or None
+        The event loop that it must be called on; None for a worker thread.
+    start : int
+        The last revision that it is *not* told of.
+    cell : int or None
+        The notebook cell that registered it.
+    ended : bool
+        Whether it was unregistered: what is still on its way is dropped.
+    """
+
+    key: str
+    scope: KeyRange
+    prefix: bool
+    who: object
+    call: Callable[[Event], Any]
+    loop: AbstractEventLoop | None = None
+    start: int = 0
+    cell: int | None = field(default_factory=running_cell)
+    ended: bool = False
+
+
+def resolve(who: object, what: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Find the callable that `what` names.
+
+    Raises
+    ------
+    AttributeError
+        When `who` has no such method; the message lists those that it has.
+    TypeError
+        When what is found cannot be called.
+    """
+    if isinstance(what, str):
+        found = getattr(who, what, None)
+        if found is None and not hasattr(who, what):
+            methods = ", ".join(_public_methods(who)) or "none"
+            raise AttributeError(f"{who!r} has no method {what!r}; it has: {methods}")
+    else:
+        found = what
+    if not callable(found):
+        raise TypeError(
+            f"a callback is the name of a method or something to call as f(key, value), "
+            f"not {found!r}"
+        )
+    return found
+
+
+def _public_methods(who: object) -> list[str]:
+    return [name for name, _ in inspect.getmembers(who, callable) if not name.startswith("_")]
+
+
+def identity(who: object) -> object:
+    """Give what makes two registrations the same subscriber: being the same object.
+
+    Bound methods are made anew at each access, so theirs is the object and the function.
+    """
+    if inspect.ismethod(who):
+        return (id(who.__self__), who.__func__)
+    return id(who)
+
+
+def recurring_name(who: object) -> Hashable | None:
+    """Give the name by which `who` is known again when its notebook cell is run again.
+
+    Two subscribers of one class and name, or two functions of one module and name, made in
+    different runs of cells, are one: otherwise running a cell twice would deliver twice. Outside
+    of notebooks, and within one run of a cell, only the same object is the same. None for what has
+    no such name.
+    """
+    if isinstance(who, Subscriber):
+        return (type(who).__module__, type(who).__qualname__, who.name)
+    if inspect.isfunction(who):
+        if who.__name__ == "<lambda>":
+            return (who.__module__, who.__code__, repr(who.__defaults__))
+        if "<locals>" not in who.__qualname__:
+            return (who.__module__, who.__qualname__)
+    return None

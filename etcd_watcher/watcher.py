@@ -1,0 +1,552 @@
+"""`Watcher`: pick keys and those interested in them, and see every change."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import time
+import weakref
+from asyncio import AbstractEventLoop, get_running_loop
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Self, TypeVar
+
+from etcd_watcher._html import watcher_html
+from etcd_watcher.background import run_in_thread
+from etcd_watcher.catchup import RETRY, CatchUp
+from etcd_watcher.demux import Demux
+from etcd_watcher.dispatch import WorkerPool
+from etcd_watcher.connect import connect, shut_down
+from etcd_watcher.errors import ConnectionFailed, WatcherClosed
+from etcd_watcher.event import Event, Status
+from etcd_watcher.feed import Feed
+from etcd_watcher.interactive import close_when_run_again
+from etcd_watcher.journal import Journal
+from etcd_watcher.keys import KeyRange, to_bytes, to_text
+from etcd_watcher.mailbox import Mailbox
+from etcd_watcher.registry import Key, Registry, subscribers
+from etcd_watcher.stores.base import Store
+from etcd_watcher.stores.open import APIS
+from etcd_watcher.stream import EventStream, Signal
+from etcd_watcher.subscriber import Delivery, Subscription, resolve
+from etcd_watcher.table import plural
+from etcd_watcher.waiting import Waiter
+
+__all__ = ["Watcher"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Keys = Key | Iterable[Key]
+
+
+class Watcher:
+    """Tells subscribers of every change of the keys they are interested in: once and in order.
+
+    Parameters
+    ----------
+    endpoints : str, iterable of str, Store or None
+        URLs of the cluster's members, or a store. None: `ETCDCTL_ENDPOINTS`, or else
+        `http://127.0.0.1:2379` and then `http://127.0.0.1:4001`.
+    api : {"auto", "v2", "v3"}
+        Which of etcd's APIs to use. "auto": v2 where the server serves it (someone switched it
+        on), else v3. `watcher.api` tells.
+    user, password : str, optional
+        An etcd user; by default from `ETCDCTL_USER` and `ETCDCTL_PASSWORD`.
+    ca_cert, cert, key : str, optional
+        Paths of PEM files: the server's authority, and a client certificate with its key; by
+        default from `ETCDCTL_CACERT`, `ETCDCTL_CERT` and `ETCDCTL_KEY`.
+    journal_events, journal_bytes : int
+        How many records, and how many bytes of them, `watcher.journal` keeps.
+    request_timeout : float
+        Seconds for one request to the server.
+
+    Raises
+    ------
+    ConnectionFailed
+        No endpoint answered within 5 s.
+    ApiNotServed
+        A server answered, but does not speak the API that was asked for.
+    ValueError
+        An endpoint, a user or a certificate that cannot be meant.
+
+    Examples
+    --------
+    >>> with LocalEtcd() as etcd, Watcher(etcd.url) as watcher:
+    ...     watcher.register("nokia", Subscriber("Luis"), "do_things")
+    ...     watcher.put("nokia", "hello")
+    ...     watcher.sync()
+    Luis: nokia = hello
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Iterable[str] | Store | None = None,
+        *,
+        api: str = "auto",
+        user: str | None = None,
+        password: str | None = None,
+        ca_cert: str | None = None,
+        cert: str | None = None,
+        key: str | None = None,
+        journal_events: int = 100_000,
+        journal_bytes: int = 64 * 1024 * 1024,
+        request_timeout: float = 5.0,
+    ) -> None:
+        if api not in APIS:
+            raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
+        self._timeout = _seconds("request_timeout", request_timeout)
+        self._journal = Journal(journal_events, journal_bytes)
+        self._store: Store
+        if endpoints is None or isinstance(endpoints, Iterable):
+            credentials = {
+                "user": user, "password": password, "ca_cert": ca_cert, "cert": cert, "key": key
+            }
+            self._store = connect(endpoints, api=api, credentials=credentials)
+        else:
+            self._store = endpoints
+        self._pool = WorkerPool()
+        self._demux = Demux(self._journal, self._pool)
+        self._feed = Feed(self._store, self._demux, self._timeout)
+        self._catch_up = CatchUp(self._demux, self._store, self._timeout)
+        self._registry = Registry(
+            self._store, self._demux, self._feed, self._catch_up, self._timeout
+        )
+        self._waiter = Waiter(self._journal)
+        # Nothing that `_shut_down` is given refers to this object, so that a watcher that nobody
+        # holds any more closes by itself, its threads notwithstanding.
+        self._end = weakref.finalize(
+            self, shut_down, self._feed, self._store, self._pool, self._registry, self._catch_up,
+            self._journal,
+        )
+        close_when_run_again(self)
+
+    # Which keys.
+
+    def add_key(self, key: Keys, *, prefix: bool = False) -> None:
+        """Watch a key that nobody is subscribed to yet; its changes go to the journal.
+
+        Parameters
+        ----------
+        key : str, bytes, or an iterable of them
+            Several are asked for in one round trip.
+        prefix : bool
+            Watch everything that starts with `key` (v2: the directory, recursively).
+        """
+        self._check_open()
+        self._registry.watch(_several(key), prefix=prefix)
+
+    def remove_key(self, key: Keys) -> None:
+        """Watch a key no more, whoever is subscribed to it. Of an unknown key: nothing happens."""
+        for each in _several(key):
+            self._registry.remove(each)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys and prefixes that are watched, in the order in which they came."""
+        with self._demux.lock:
+            return [
+                route.key
+                for route in self._demux.router
+                if route.asked_for or subscribers(route)
+            ]
+
+    # Who is interested.
+
+    def register(
+        self, key: Keys, who: object, what: str | Callable[..., Any], *, prefix: bool = False
+    ) -> None:
+        """Have `what(key, value)` called at each change of a key from now on.
+
+        Returns once the server has acknowledged the watch, so that a put on the next line is not
+        missed. Registering the same `who` for the same key again replaces the callback. The calls
+        for one `who` come one at a time, in revision order.
+
+        Parameters
+        ----------
+        key : str, bytes, or an iterable of them
+        who : object
+            The subscriber.
+        what : str or callable
+            The name of a method of `who`, or something to call. It gets the key as registered (for
+            a prefix: the event's own) and the new value, None for a deletion. An `async def` is
+            run on the event loop that is running now.
+        prefix : bool
+            Be told of everything that starts with `key` (v2: the directory, recursively).
+
+        Raises
+        ------
+        AttributeError, TypeError
+            `what` names no method, or cannot be called.
+        ConnectionFailed, RequestRejected
+            The server did not acknowledge the watch; nothing has changed.
+        """
+        call = resolve(who, what)
+        loop = _loop_for(call, None)
+
+        def make(key: Key, scope: KeyRange) -> Subscription:
+            name = to_text(key) if isinstance(key, bytes) else key
+            if prefix:
+                return Subscription(name, scope, prefix, who, lambda e: call(e.key, e.value), loop)
+            return Subscription(name, scope, prefix, who, lambda e: call(name, e.value), loop)
+
+        self._subscribe(key, who, make, prefix=prefix)
+
+    def unregister(self, key: Keys, who: object) -> None:
+        """Tell `who` no more of a key. The last subscriber's leaving removes the key.
+
+        Of someone who is not subscribed: nothing happens.
+        """
+        for each in _several(key):
+            self._registry.leave(each, who)
+
+    def get_subscribers(self, key: Key) -> list[Any]:
+        """Give the subscribers of a key, in the order in which they came."""
+        with self._demux.lock:
+            return [who for route in self._registry.routes(key) for who in subscribers(route)]
+
+    def on(
+        self, key: Keys, *, prefix: bool = False, where: str | None = None
+    ) -> Callable[[Function], Function]:
+        """Have the decorated function called with each `Event` of a key.
+
+        Parameters
+        ----------
+        key : str, bytes, or an iterable of them
+        prefix : bool
+            Be told of everything that starts with `key`.
+        where : {None, "loop"}
+            "loop" calls it on the event loop that is running now (in a notebook, the kernel's
+            main thread: for pyplot and other code that belongs there). `async def` functions run
+            there anyway.
+
+        Examples
+        --------
+        >>> @watcher.on("sensors/", prefix=True)
+        ... def show(event):
+        ...     print(event.key, event.value)
+        """
+        if where not in (None, "loop"):
+            raise ValueError(f'where={where!r}: leave it out, or say "loop"')
+
+        def subscribe(function: Function) -> Function:
+            call = resolve(function, function)
+            loop = _loop_for(call, where)
+
+            def make(key: Key, scope: KeyRange) -> Subscription:
+                name = to_text(key) if isinstance(key, bytes) else key
+                return Subscription(name, scope, prefix, function, call, loop)
+
+            self._subscribe(key, function, make, prefix=prefix)
+            return function
+
+        return subscribe
+
+    def _subscribe(
+        self,
+        key: Keys,
+        who: object,
+        make: Callable[[Key, KeyRange], Subscription],
+        *,
+        prefix: bool,
+    ) -> None:
+        self._check_open()
+        keys = _several(key)
+        for each in keys:
+            self._registry.scope(each, prefix=prefix)
+        mailbox = self._registry.mailbox_of(who)
+        try:
+            self._registry.watch(keys, prefix=prefix, make=make, mailbox=mailbox)
+        except BaseException:
+            if not len(mailbox):
+                self._registry.end(mailbox)
+            raise
+
+    def delivery(self, who: object) -> Delivery:
+        """Tell how a subscriber's deliveries went: how many, how many failed, and how far behind.
+
+        Of someone who is not subscribed: all zeros.
+        """
+        mailbox = self._registry.find_mailbox(who)
+        if mailbox is None:
+            return Delivery()
+        lag_from, newest = mailbox.lag_from, self._journal.last_revision
+        mailbox.delivery.lagging = 0 if lag_from is None else max(1, newest + 1 - lag_from)
+        return mailbox.delivery
+
+    def events(
+        self, key: Keys, *, prefix: bool = False, since: int | None = None
+    ) -> EventStream:
+        """Iterate over the events of a key, with `for` or with `async for`.
+
+        Parameters
+        ----------
+        key : str, bytes, or an iterable of them
+        prefix : bool
+            Everything that starts with `key`.
+        since : int, optional
+            Begin with the events of this revision; by default with what comes from now on.
+
+        Raises
+        ------
+        Compacted
+            From the iteration: the server no longer has `since`.
+        """
+        self._check_open()
+        if since is not None and (not isinstance(since, int) or since < 1):
+            raise ValueError(f"since={since!r}: give a revision, 1 or more")
+        signal = Signal()
+        mailbox = Mailbox(None, self._catch_up, signal.set)
+        mailbox.raises_compacted = True
+
+        def make(key: Key, scope: KeyRange) -> Subscription:
+            name = to_text(key) if isinstance(key, bytes) else key
+            return Subscription(name, scope, prefix, None, _pulled)
+
+        self._registry.watch(_several(key), prefix=prefix, make=make, mailbox=mailbox)
+        if since is not None:
+            self._rewind(mailbox, since)
+        registry, catch_up = self._registry, self._catch_up
+
+        def end() -> None:
+            registry.end(mailbox)
+            catch_up.forget(mailbox)
+            signal.set()
+
+        return EventStream(mailbox, signal, end)
+
+    def _rewind(self, mailbox: Mailbox, since: int) -> None:
+        """Have a new mailbox begin in the past: as one that lags behind from there."""
+        with self._demux.lock:
+            mailbox.queue.clear()
+            for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
+                subscription.start = since - 1
+            mailbox.lag_from = since
+
+    # Waiting.
+
+    def sync(self, timeout: float = 10) -> None:
+        """Wait until every change committed before this call has been delivered.
+
+        "Delivered" means that the callbacks have returned. Called from a callback, it does not
+        wait for that callback's own subscriber.
+
+        Raises
+        ------
+        TimeoutError
+            After `timeout` seconds; it says what was being waited for.
+        RuntimeError
+            When an `async` callback waits for the event loop that this call blocks: use
+            `await watcher.sync_async()` there.
+        """
+        self._check_open()
+        deadline = time.monotonic() + _seconds("timeout", timeout)
+        revision = self._newest_revision(deadline, timeout)
+        if not self._feed.wait_complete(revision, deadline - time.monotonic()):
+            self._check_open()
+            raise TimeoutError(
+                f"after {timeout} s the changes up to revision {revision} had not all come: "
+                f"{self._feed.revision} was reached, and the watcher is {self.status.state}"
+                + (f" ({self.status.reason})" if self.status.reason else "")
+            )
+        late = self._pool.settle(revision, deadline - time.monotonic())
+        if late:
+            self._check_open()
+            names = ", ".join(repr(each.who) for each in late[:5])
+            raise TimeoutError(
+                f"after {timeout} s the callbacks of {plural(len(late), 'subscriber')} had not "
+                f"returned for all changes up to revision {revision}: {names}"
+            )
+
+    async def sync_async(self, timeout: float = 10) -> None:
+        """Do what `sync` does without blocking the event loop."""
+        await run_in_thread(lambda: self.sync(timeout))
+
+    def _newest_revision(self, deadline: float, timeout: float) -> int:
+        """Ask the server for its newest revision, again while it is away."""
+        while True:
+            remaining = deadline - time.monotonic()
+            try:
+                return self._store.revision(max(0.001, min(self._timeout, remaining)))
+            except ConnectionFailed as error:
+                if deadline - time.monotonic() <= RETRY:
+                    raise TimeoutError(f"after {timeout} s: {error}") from error
+                self._feed.wait_for_change(RETRY)
+                self._check_open()
+
+    def wait_for(
+        self,
+        key: Key,
+        predicate: Callable[[Event], object] | None = None,
+        *,
+        prefix: bool = False,
+        timeout: float = 10,
+    ) -> Event:
+        """Give the next event of a key for which `predicate` holds, waiting for it if need be.
+
+        Each call goes on behind the event that the last one for this key gave; the first one
+        begins with all that the journal holds of the key, so that it does not matter whether an
+        event comes before or after the call. A key that is not watched is watched for the call.
+
+        Raises
+        ------
+        TimeoutError
+            After `timeout` seconds; it says what was waited for and what had come.
+        """
+        self._check_open()
+        seconds = _seconds("timeout", timeout)
+        scope = self._registry.scope(key, prefix=prefix)
+        deadline = time.monotonic() + seconds
+        with self._watched_meanwhile(key, scope, prefix=prefix):
+            event = self._waiter.wait_for(scope, predicate, seconds, key)
+        if event is None:
+            raise WatcherClosed
+        # Where it can be had, the callbacks of this event have returned, too.
+        with contextlib.suppress(RuntimeError):
+            self._pool.settle(event.revision, deadline - time.monotonic())
+        return event
+
+    def _watched_meanwhile(
+        self, key: Key, scope: KeyRange, *, prefix: bool
+    ) -> AbstractContextManager[object]:
+        with self._demux.lock:
+            if any(route.scope.covers(scope) for route in self._demux.router.match(scope.start)):
+                return contextlib.nullcontext()
+        return self.events(key, prefix=prefix)
+
+    async def wait_for_async(
+        self,
+        key: Key,
+        predicate: Callable[[Event], object] | None = None,
+        *,
+        prefix: bool = False,
+        timeout: float = 10,
+    ) -> Event:
+        """Do what `wait_for` does without blocking the event loop."""
+        return await run_in_thread(
+            lambda: self.wait_for(key, predicate, prefix=prefix, timeout=timeout)
+        )
+
+    # Publishing, enough for a notebook.
+
+    def put(self, key: Key, value: str | bytes, *, ttl: int | None = None) -> int:
+        """Write a key, and give the revision of the write.
+
+        Parameters
+        ----------
+        key, value : str or bytes
+        ttl : int, optional
+            Seconds after which the key goes away by itself (v3: with a lease of its own).
+        """
+        self._check_open()
+        self._registry.scope(key, prefix=False)
+        if not isinstance(value, (str, bytes)):
+            raise TypeError(
+                f"a value is text or bytes, not {type(value).__name__}: "
+                f"write str(value), or json.dumps(value)"
+            )
+        if ttl is not None and (not isinstance(ttl, int) or ttl < 1):
+            raise ValueError(f"ttl={ttl!r}: give whole seconds, 1 or more")
+        return self._store.put(to_bytes(key), to_bytes(value), ttl, self._timeout)
+
+    def get(self, key: Key) -> str | None:
+        """Read a key; None where there is none."""
+        self._check_open()
+        self._registry.scope(key, prefix=False)
+        found = self._store.get(to_bytes(key), self._timeout)
+        return None if found is None else to_text(found.raw_value)
+
+    def delete(self, key: Key, *, prefix: bool = False) -> int:
+        """Delete a key, or everything that starts with it, and give the number of keys deleted."""
+        self._check_open()
+        self._registry.scope(key, prefix=prefix)
+        return self._store.delete(to_bytes(key), prefix, self._timeout)
+
+    # How it stands.
+
+    @property
+    def api(self) -> str:
+        """The API in use: "v2" or "v3"."""
+        return self._store.api
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints to choose from."""
+        return self._store.endpoints
+
+    @property
+    def journal(self) -> Journal:
+        """What happened to the watched keys, bounded and in order."""
+        return self._journal
+
+    @property
+    def status(self) -> Status:
+        """How the connection stands: connected, reconnecting (since when, why, next try), closed."""
+        return self._feed.status
+
+    @property
+    def revision(self) -> int:
+        """The store's revision up to which every change of the watched keys has been seen."""
+        return self._feed.revision
+
+    def close(self) -> None:
+        """Stop: no callback starts any more, and no thread or socket is left. Idempotent.
+
+        What has not been delivered yet is dropped: `sync()` first where it matters. A callback
+        that is under way is waited for, 1 s at most.
+        """
+        self._end()
+
+    def _check_open(self) -> None:
+        if not self._end.alive:
+            raise WatcherClosed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Watcher({self.api}, {self.status.state}, {plural(len(self.keys), 'key')})"
+
+    def _repr_html_(self) -> str:
+        with self._demux.lock:
+            keys = [
+                (route.key, route.prefix, [repr(who) for who in subscribers(route)])
+                for route in self._demux.router
+                if route.asked_for or subscribers(route)
+            ]
+        return watcher_html(self.api, self.endpoints, self.status, keys, self._journal)
+
+
+def _pulled(_: Event) -> None:
+    """Stands for a callback where events are pulled."""
+
+
+def _several(key: Keys) -> list[Key]:
+    """Give one key, or each of several, once."""
+    if isinstance(key, (str, bytes)) or not isinstance(key, Iterable):
+        return [key]
+    return list(dict.fromkeys(key))
+
+
+def _seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"{name}={value!r}: give a number of seconds above 0")
+    return float(value)
+
+
+def _loop_for(call: Callable[..., Any], where: str | None) -> AbstractEventLoop | None:
+    """Give the loop that a callback has to run on; None for a worker thread."""
+    unwrapped = inspect.unwrap(call)
+    is_async = inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(
+        getattr(unwrapped, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )
+    if where is None and not is_async:
+        return None
+    try:
+        return get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"{call!r} is to run on an event loop, and none is running here: register it from a "
+            "notebook cell or from within a coroutine"
+        ) from None
