@@ -60,11 +60,14 @@ bench: setup ## Measure against other clients (BENCH_ARGS=...)
 dist: setup ## Build the wheel and the sdist into dist/
 	$(run) -m build
 
+# For every Python that we allow and every system, hence not from one environment's `pip freeze`: a
+# newest version may ask for a newer patch release of Python than Debian's.
 constraints: ## Resolve all dependencies anew and pin what comes out in constraints.txt
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
-	PYTHON=$${PYTHON:-python3.11} sh tools/venv.sh "$$dir/venv" -e .[lab,local,test] && \
-	{ sed -n '/^#/p' constraints.txt && \
-	  "$$dir/venv/bin/python" -m pip freeze --exclude-editable; } >"$$dir/constraints.txt" && \
+	sh tools/venv.sh "$$dir/venv" uv && \
+	sed -n '/^#/p' constraints.txt >"$$dir/constraints.txt" && \
+	"$$dir/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --all-extras \
+		--no-header --no-annotate pyproject.toml >>"$$dir/constraints.txt" && \
 	cp "$$dir/constraints.txt" constraints.txt
 
 clean: ## Remove everything that the targets above made
