@@ -38,26 +38,34 @@ def open_store(
     ApiNotServed
         Something answers, but not on this API.
     """
+    if api != "v3":
+        store = _open_v2(endpoints, credentials, timeout)
+        if store is not None:
+            return store
+        if api == "v2":
+            raise ApiNotServed(NO_V2.format(endpoint=", ".join(endpoints)))
+    return _open_v3(endpoints, credentials, timeout)
+
+
+def _open_v2(
+    endpoints: Sequence[str], credentials: Credentials, timeout: float
+) -> Store | None:
+    """Give a v2 store; None where the first server that answers does not serve it."""
     from etcd_watcher.stores.v2 import V2Store, serves_v2  # noqa: PLC0415 - loads python-etcd
 
     reasons = []
-    for endpoint in endpoints if api != "v3" else ():
+    for first, endpoint in enumerate(endpoints):
         try:
             served = serves_v2(endpoint, timeout / len(endpoints), credentials=credentials)
         except ConnectionFailed as error:
             reasons.append(f"{endpoint}: {error.reason}")
-            continue
-        if served:
-            first = list(endpoints).index(endpoint)
+        else:
             ordered = [*endpoints[first:], *endpoints[:first]]
-            return V2Store(ordered, credentials=credentials)
-        if api == "v2":
-            raise ApiNotServed(NO_V2.format(endpoint=endpoint))
-        break
-    else:
-        if api != "v3":
-            raise ConnectionFailed.to(endpoints, "; ".join(reasons))
+            return V2Store(ordered, credentials=credentials) if served else None
+    raise ConnectionFailed.to(endpoints, "; ".join(reasons))
 
+
+def _open_v3(endpoints: Sequence[str], credentials: Credentials, timeout: float) -> Store:
     from etcd_watcher.stores.v3 import V3Store  # noqa: PLC0415 - loads gRPC
 
     store = V3Store(endpoints, credentials=credentials)
