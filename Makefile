@@ -58,7 +58,7 @@ bench: setup ## Measure against other clients (BENCH_ARGS=...)
 	$(run) -m benchmarks $(BENCH_ARGS)
 
 dist: setup ## Build the wheel and the sdist into dist/
-	$(run) -m build
+	$(run) -m build --no-isolation
 
 # For every Python that we allow and every system, hence not from one environment's `pip freeze`: a
 # newest version may ask for a newer patch release of Python than Debian's.
