@@ -77,4 +77,6 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 def _running() -> set[str]:
     threads = {f"thread {each.name} ({each.ident})" for each in threading.enumerate()}
     processes = psutil.Process().children(recursive=True)
-    return {name for name in threads if "etcd_watcher-" in name} | {str(each) for each in processes}
+    return {name for name in threads if "etcd_watcher-" in name} | {
+        f"process {each.pid} ({each.name()})" for each in processes
+    }

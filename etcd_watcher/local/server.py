@@ -126,7 +126,7 @@ class LocalEtcd:
             self._root / "data" if data_dir is None else Path(data_dir).expanduser().absolute()
         )
         self._no_fsync = found.release >= (3, 5)
-        self._ports: tuple[int, ...] | None = None
+        self._ports: tuple[int, ...] = ()  # for clients and for peers, once they are known
         self._paused = False
         self._lock = threading.RLock()
         """Held while the server is started or stopped, so that these come one after the other."""
@@ -281,7 +281,6 @@ class LocalEtcd:
 
     @property
     def _client_port(self) -> int:
-        assert self._ports is not None  # the constructor starts the server, or raises
         return self._ports[0]
 
     @contextmanager
@@ -300,7 +299,7 @@ class LocalEtcd:
                 self._run(ports, deadline)
             except _PortTaken:
                 # Whoever has the URL waits for us there: at a restart no other port will do.
-                if time.monotonic() > deadline or (self._ports is None and tries == PORT_TRIES):
+                if time.monotonic() > deadline or (not self._ports and tries == PORT_TRIES):
                     raise
                 tries += 1
             else:

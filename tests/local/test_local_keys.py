@@ -93,9 +93,10 @@ def test_on_v2_a_directory_has_no_value(etcd: LocalEtcd, fresh_key: str) -> None
 
 @pytest.mark.parametrize("key", ["a//b", "//a", "a/", "a/../b", "./a", "/"])
 def test_v2_refuses_a_key_that_it_would_take_for_another(etcd: LocalEtcd, key: str) -> None:
-    for use in (lambda: etcd.put(key, "x", api="v2"), lambda: etcd.get(key, api="v2")):
-        with pytest.raises(ValueError, match="v2 has no key"):
-            use()
+    with pytest.raises(ValueError, match="v2 has no key"):
+        etcd.put(key, "x", api="v2")
+    with pytest.raises(ValueError, match="v2 has no key"):
+        etcd.get(key, api="v2")
 
 
 @pytest.mark.parametrize("key", ["", b""])
