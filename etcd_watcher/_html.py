@@ -110,7 +110,7 @@ def _kind(event: Event) -> str:
 
 def _journal_row(record: Record) -> Sequence[str]:
     if isinstance(record, Gap):
-        return (f"{record.first}–{record.last}", "⚠ gap", "", text(record.reason), "")
+        return (f"{record.first} to {record.last}", "⚠ gap", "", text(record.reason), "")
     if isinstance(record, Status):
         return ("", f"⚡ {text(record.state)}", "", text(record.reason), "")
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from etcd_watcher.catchup import CatchUp
@@ -21,9 +21,7 @@ CONNECT_TIMEOUT = 4.5
 """Seconds for finding a server: an answer, or `ConnectionFailed`, comes within 5 s."""
 
 
-def connect(
-    endpoints: str | Iterable[str] | None, *, api: str, credentials: Mapping[str, str | None]
-) -> Store:
+def connect(endpoints: str | Iterable[str] | None, *, api: str, credentials: Credentials) -> Store:
     """Open a store at the endpoints given, at etcdctl's, or at the usual ones.
 
     Raises
@@ -33,15 +31,15 @@ def connect(
     """
     if endpoints is None:
         endpoints = os.environ.get("ETCDCTL_ENDPOINTS") or DEFAULT_ENDPOINTS
-    known = Credentials.from_environment(**credentials)
+    known = credentials.completed_from(os.environ)
     urls, user, password = parse_endpoints(endpoints, tls=known.uses_tls)
-    if user is not None and credentials.get("user") is None:
+    if user is not None and credentials.user is None:
         known = replace(known, user=user, password=password)
     known.check()
     return open_store(urls, api=api, credentials=known, timeout=CONNECT_TIMEOUT)
 
 
-def shut_down(
+def shut_down(  # noqa: PLR0913, PLR0917 - the parts of a watcher, each once
     feed: Feed,
     store: Store,
     pool: WorkerPool,

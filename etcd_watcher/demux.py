@@ -57,6 +57,11 @@ class Demux:
         self.journal.append(ours)
         self._wake(touched)
 
+    def covers(self, scope: KeyRange) -> bool:
+        """Tell whether all of a range is watched, by one route."""
+        with self.lock:
+            return any(route.scope.covers(scope) for route in self.router.match(scope.start))
+
     def note(self, status: Status) -> None:
         """Put the connection's state in the journal."""
         with self.lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,29 +32,21 @@ class Credentials:
     cert: str | None = None
     key: str | None = field(default=None, repr=False)
 
-    @classmethod
-    def from_environment(
-        cls,
-        *,
-        user: str | None = None,
-        password: str | None = None,
-        ca_cert: str | None = None,
-        cert: str | None = None,
-        key: str | None = None,
-        environ: Mapping[str, str] | None = None,
-    ) -> Credentials:
-        """Take what is given, and etcdctl's environment variables for the rest; unchecked."""
-        env = os.environ if environ is None else environ
-        user = user if user is not None else env.get("ETCDCTL_USER") or None
-        password = password if password is not None else env.get("ETCDCTL_PASSWORD") or None
+    def completed_from(self, environ: Mapping[str, str]) -> Credentials:
+        """Take etcdctl's environment variables for what is not given here; unchecked."""
+
+        def known(name: str, given: str | None) -> str | None:
+            return given if given is not None else environ.get(f"ETCDCTL_{name}") or None
+
+        user, password = known("USER", self.user), known("PASSWORD", self.password)
         if user and password is None and ":" in user:  # etcdctl's user:password
             user, _, password = user.partition(":")
-        return cls(
+        return Credentials(
             user=user,
             password=password,
-            ca_cert=ca_cert or env.get("ETCDCTL_CACERT") or None,
-            cert=cert or env.get("ETCDCTL_CERT") or None,
-            key=key or env.get("ETCDCTL_KEY") or None,
+            ca_cert=known("CACERT", self.ca_cert),
+            cert=known("CERT", self.cert),
+            key=known("KEY", self.key),
         )
 
     def check(self) -> None:

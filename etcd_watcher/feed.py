@@ -96,7 +96,6 @@ class Feed:
         RequestRejected
             The server refuses. In both cases what was watched before still is.
         """
-        deadline = time.monotonic() + timeout
         with self._state:
             before = self._scope
             scope = KeyRange.hull([*scopes, before] if before is not None else scopes)
@@ -110,22 +109,24 @@ class Feed:
                 self._thread.start()
             target = self._scope
             try:
-                while not self._is_open(target):
-                    if self._closed:
-                        raise StoreClosed("this feed is closed")
-                    if self._rejection is not None:
-                        rejection, self._rejection = self._rejection, None
-                        raise rejection
-                    remaining = deadline - time.monotonic()
-                    if remaining <= 0:
-                        raise ConnectionFailed.to(
-                            self._store.endpoints, self._status.reason or "no answer in time"
-                        )
-                    self._state.wait(remaining)
+                self._wait_open(target, time.monotonic() + timeout)
             except BaseException:
                 if self._scope is target and target is not before:
                     self._set_scope(before)
                 raise
+
+    def _wait_open(self, target: KeyRange | None, deadline: float) -> None:
+        while not self._is_open(target):
+            if self._closed:
+                raise StoreClosed("this feed is closed")
+            if self._rejection is not None:
+                rejection, self._rejection = self._rejection, None
+                raise rejection
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                reason = self._status.reason or "no answer in time"
+                raise ConnectionFailed.to(self._store.endpoints, reason)
+            self._state.wait(remaining)
 
     def _is_open(self, target: KeyRange | None) -> bool:
         opened = self._opened
@@ -282,9 +283,7 @@ class Feed:
         if scope is None:
             return True
         try:
-            gap, events, revision = resync(
-                self._store, scope, after, lost, known, self._timeout
-            )
+            gap, events, revision = resync(self._store, scope, after, lost, known, self._timeout)
         except (Compacted, ConnectionFailed) as error:
             self._lose(error, 1)
             return False
@@ -318,9 +317,7 @@ class Feed:
             since = self._status.since if self._status.state == "reconnecting" else time.time()
             wait = self._wait(failures)
             self._set_status(
-                Status(
-                    "reconnecting", self._store.endpoint, reason, since, time.time() + wait
-                )
+                Status("reconnecting", self._store.endpoint, reason, since, time.time() + wait)
             )
             self._state.notify_all()
         self._store.rotate()
@@ -328,7 +325,7 @@ class Feed:
     def _wait(self, failures: int) -> float:
         """Seconds to wait after so many failures: none while there are endpoints yet to try."""
         rounds = failures // len(self._store.endpoints) - 1
-        return 0.0 if rounds < 0 else min(LAST_BACKOFF, FIRST_BACKOFF * 2**min(rounds, 10))
+        return 0.0 if rounds < 0 else min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** min(rounds, 10))
 
     def _back_off(self, failures: int) -> None:
         deadline = time.monotonic() + self._wait(failures) * self._jitter()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from types import FrameType
 from typing import Protocol
 
 __all__ = ["close_when_run_again", "running_cell"]
@@ -38,9 +39,9 @@ def close_when_run_again(made: Closable) -> None:
     cell = running_cell()
     if cell is None:
         return
-    frame = sys._getframe(1)  # noqa: SLF001 - inspect.stack reads every source file on the way
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack reads every source file on the way
     while frame is not None and frame.f_globals.get("__name__") != "__main__":
-        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
+        frame = frame.f_back
     if frame is None:
         return
     line = (frame.f_code.co_filename, frame.f_lineno)

@@ -17,6 +17,9 @@ __all__ = ["Cursor", "Journal", "Record"]
 
 Record = Event | Gap | Status
 
+CUT_FROM = 1000
+"""Forgotten records up to which the lists are not worth cutting."""
+
 RECORD_BYTES = 200
 """Bytes that a Gap or a Status counts for against the journal's bound."""
 
@@ -86,16 +89,14 @@ class Journal:
 
     def _forget(self) -> None:
         records, start, size = self._records, self._start, len(self._records)
-        while size - start > 1 and (
-            size - start > self.max_events or self._bytes > self.max_bytes
-        ):
+        while size - start > 1 and (size - start > self.max_events or self._bytes > self.max_bytes):
             oldest = records[start]
             self._bytes -= oldest.size if type(oldest) is Event else RECORD_BYTES
             records[start] = _FORGOTTEN
             self._forgotten = self._revisions[start]
             start += 1
         self._start = start
-        if start > size // 2 and start > 1000:
+        if start > size // 2 and start > CUT_FROM:
             del self._records[:start], self._revisions[:start]
             self._origin += start
             self._start = 0
@@ -126,8 +127,10 @@ class Journal:
             return records, self._origin + index + len(records)
 
     def since(self, revision: int, limit: int | None = None) -> tuple[list[Record], bool]:
-        """Give the records from `revision` on, at most about `limit` (whole transactions), and
-        whether they reach to the journal's end."""
+        """Give the records from `revision` on, and whether they reach to the journal's end.
+
+        At most about `limit` of them: a transaction is not split.
+        """
         with self._changed:
             index = bisect_left(self._revisions, revision, lo=self._start)
             end = len(self._records)
@@ -213,9 +216,7 @@ class Journal:
         records, left_out = self._tail(last)
         rows = [_row(record) for record in records]
         head = [f"… {plural(left_out, 'earlier record')}"] if left_out else []
-        return "\n".join(
-            [*head, *text_table(("revision", "type", "key", "value", "lease"), rows)]
-        )
+        return "\n".join([*head, *text_table(("revision", "type", "key", "value", "lease"), rows)])
 
     def _tail(self, last: int) -> tuple[list[Record], int]:
         """Give the last records to show: the connection's ups and downs only where it went down."""
@@ -276,7 +277,7 @@ def _is_news(record: Record) -> bool:
 
 def _row(record: Record) -> Iterable[str]:
     if isinstance(record, Gap):
-        return (f"{record.first}–{record.last}", "GAP", "", record.reason, "")
+        return (f"{record.first} to {record.last}", "GAP", "", record.reason, "")
     if isinstance(record, Status):
         return ("", record.state.upper(), "", record.reason, "")
     kind = "EXPIRE" if record.expired else record.type.value

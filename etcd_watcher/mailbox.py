@@ -28,6 +28,9 @@ LOOP_CHUNK = 64
 """Events handed to an event loop in one wake-up: a wake-up each starves the loop (a flood of
 `call_soon_threadsafe` was measured to delay `1+1` in a notebook by 2 s)."""
 
+ERRORS_SHOWN = 100
+"""Different errors of one subscriber that are logged; all are counted."""
+
 logger = logging.getLogger("etcd_watcher")
 
 
@@ -35,8 +38,10 @@ class Refill(Protocol):
     """Brings a lagging mailbox the next events it has to tell."""
 
     def __call__(self, mailbox: Mailbox) -> None:
-        """Extend `mailbox.queue`, and move or clear its `lag_from`. May block; raises what ends
-        the mailbox."""
+        """Extend `mailbox.queue`, and move or clear its `lag_from`.
+
+        It may block, and raises what ends the mailbox.
+        """
         ...
 
 
@@ -66,6 +71,8 @@ class Mailbox:
         `settled` never looks in between."""
         self.parked_on: asyncio.AbstractEventLoop | None = None
         """The event loop that has the next events to deliver; None while none has."""
+        self._task: asyncio.Task[None] | None = None
+        """What runs on that loop."""
         self.raises_compacted = False
         """Whether history that the server has dropped is an error for the consumer, who asked for
         it; otherwise the mailbox goes on behind it."""
@@ -154,89 +161,89 @@ class Mailbox:
         """
         begun = now = time.perf_counter()
         count = 0
-        queue = self.queue
-        outcome = "idle"
-        while not self.closed:
-            if not queue:
+        while not self.closed and now - begun < SLICE:
+            if not self.queue:
                 if self.lag_from is None:
                     break
                 self.refill()
                 continue
-            event, subscription = queue[0]
+            event, subscription = self.queue[0]
             if subscription.loop is not None:
                 if self._hand_over(subscription.loop, parked):
                     return "parked"
                 continue
             self.busy = event.revision
-            queue.popleft()
-            if not subscription.ended:
-                try:
-                    subscription.call(event)
-                except BaseException:  # noqa: BLE001 - a callback may raise anything, even SystemExit: it must not end the worker of the others
-                    self.failed(event)
-                else:
-                    self.delivery.delivered += 1
+            self.queue.popleft()
+            self._tell(event, subscription)
             count += 1
             now = time.perf_counter()
-            if now - begun > SLICE:
-                outcome = "more" if self.has_more() else "idle"
-                break
         self.busy = None
-        # Slow is a callback that took its whole slice for less than a handful of events.
+        # Slow is a callback that took the whole slice for less than a handful of events.
         if count:
             self.slow = (now - begun) / count > SLICE / 4
-        return outcome
+        return "more" if self.has_more() else "idle"
+
+    def _tell(self, event: Event, subscription: Subscription) -> None:
+        if subscription.ended:
+            return
+        try:
+            subscription.call(event)
+        except BaseException:  # noqa: BLE001 - whatever it raises, SystemExit too, is its own affair
+            self.failed(event)
+        else:
+            self.delivery.delivered += 1
 
     def failed(self, event: Event) -> None:
         """Keep, count and log the exception that is being handled."""
         text = traceback.format_exc()
         self.delivery.failed += 1
         self.delivery.last_error = text
-        if text not in self._shown and len(self._shown) < 100:
+        if text not in self._shown and len(self._shown) < ERRORS_SHOWN:
             self._shown.add(text)
-            logger.exception("a callback of %r failed on %r", self.who, event)
+            logger.error("a callback of %r failed on %r\n%s", self.who, event, text)
 
-    def _hand_over(
-        self, loop: asyncio.AbstractEventLoop, parked: Callable[[], None]
-    ) -> bool:
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, parked: Callable[[], None]) -> bool:
         """Give the next events for `loop` to it; False when it is closed, and they have failed."""
-        items: list[tuple[Event, Subscription]] = []
         queue = self.queue
         self.busy = queue[0][0].revision
         self.parked_on = loop
+        items: list[tuple[Event, Subscription]] = []
         while queue and queue[0][1].loop is loop and len(items) < LOOP_CHUNK:
             items.append(queue.popleft())
-
-        async def deliver() -> None:
-            try:
-                for event, subscription in items:
-                    self.busy = event.revision
-                    if self.closed or subscription.ended:
-                        continue
-                    try:
-                        result = subscription.call(event)
-                        if inspect.isawaitable(result):
-                            await result
-                    except Exception:  # noqa: BLE001 - as in run; a cancellation ends the task
-                        self.failed(event)
-                    else:
-                        self.delivery.delivered += 1
-            finally:
-                self.busy = self.parked_on = None
-                tasks.clear()
-                parked()
-
-        tasks: list[asyncio.Task[None]] = []  # a loop holds its tasks weakly; the closure does not
         try:
-            loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(deliver())))
-        except RuntimeError as error:
+            loop.call_soon_threadsafe(self._start_task, loop, items, parked)
+        except RuntimeError:  # it is closed
             for event, _ in items:
-                try:
-                    raise RuntimeError(
-                        "the event loop on which this callback was registered is closed"
-                    ) from error
-                except RuntimeError:
-                    self.failed(event)
+                self.failed(event)
             self.busy = self.parked_on = None
             return False
         return True
+
+    def _start_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        items: list[tuple[Event, Subscription]],
+        parked: Callable[[], None],
+    ) -> None:
+        task = loop.create_task(self._tell_on_loop(items))
+        self._task = task  # a loop holds its tasks weakly
+
+        def done(_: asyncio.Task[None]) -> None:
+            self.busy = self.parked_on = self._task = None
+            parked()
+
+        task.add_done_callback(done)
+
+    async def _tell_on_loop(self, items: list[tuple[Event, Subscription]]) -> None:
+        for event, subscription in items:
+            self.busy = event.revision
+            if self.closed or subscription.ended:
+                continue
+            try:
+                result = subscription.call(event)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:  # noqa: BLE001 - as in `_tell`; a cancellation ends the task
+                self.failed(event)
+            else:
+                self.delivery.delivered += 1

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 
+from etcd_watcher.arguments import Key, name_of
 from etcd_watcher.demux import Demux
 from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import running_cell
-from etcd_watcher.keys import KeyRange, to_bytes, to_text
+from etcd_watcher.keys import KeyRange, to_bytes
 from etcd_watcher.mailbox import Mailbox, Refill
 from etcd_watcher.router import Route
 from etcd_watcher.stores.base import Store
 from etcd_watcher.subscriber import Subscriber, Subscription, identity, recurring_name
 
-__all__ = ["Key", "Registry"]
-
-Key = str | bytes
+__all__ = ["Registry", "subscribers"]
 
 NARROW_BELOW = 256
 """Routes up to which an unsubscription looks for a smaller range to watch."""
@@ -53,8 +52,12 @@ class Registry:
         return self._store.key_range(to_bytes(key), prefix=prefix)
 
     def watch(
-        self, keys: Sequence[Key], *, prefix: bool, make: Callable[[Key, KeyRange], Subscription]
-        | None = None, mailbox: Mailbox | None = None,
+        self,
+        keys: Sequence[Key],
+        *,
+        prefix: bool,
+        make: Callable[[Key, KeyRange], Subscription] | None = None,
+        mailbox: Mailbox | None = None,
     ) -> int:
         """Watch keys, and subscribe a mailbox to them where one is given.
 
@@ -71,33 +74,41 @@ class Registry:
         if not scopes:
             return self._feed.revision
         revision = self._store.revision(self._timeout)
-        routes: list[Route] = []
         added: list[tuple[Route, Subscription]] = []
         with self._demux.lock:
-            for key, scope in zip(keys, scopes, strict=True):
-                route = self._demux.router.find(scope, prefix=prefix)
-                if route is None:
-                    route = Route(_name(key), scope, prefix, start=revision)
-                    self._demux.router.add(route)
-                routes.append(route)
-                if make is not None and mailbox is not None:
-                    subscription = make(key, scope)
+            routes = [
+                self._route(key, scope, revision, prefix=prefix)
+                for key, scope in zip(keys, scopes, strict=True)
+            ]
+            if make is not None and mailbox is not None:
+                for key, route in zip(keys, routes, strict=True):
+                    subscription = make(key, route.scope)
                     if self._subscribe(route, mailbox, subscription, revision):
                         added.append((route, subscription))
         try:
             self._feed.cover(scopes, revision, self._timeout)
         except BaseException:
-            with self._demux.lock:
-                for route, subscription in added:
-                    self._unsubscribe(route, subscription)
-                for route in routes:
-                    self._drop_if_unused(route)
-                self._narrow(scopes)
+            self._undo(routes, added)
             raise
         if make is None:
             for route in routes:
                 route.asked_for = True
         return revision
+
+    def _route(self, key: Key, scope: KeyRange, revision: int, *, prefix: bool) -> Route:
+        route = self._demux.router.find(scope, prefix=prefix)
+        if route is None:
+            route = Route(name_of(key), scope, prefix, start=revision)
+            self._demux.router.add(route)
+        return route
+
+    def _undo(self, routes: list[Route], added: list[tuple[Route, Subscription]]) -> None:
+        with self._demux.lock:
+            for route, subscription in added:
+                self._unsubscribe(route, subscription)
+            for route in routes:
+                self._drop_if_unused(route)
+            self._narrow([route.scope for route in routes])
 
     def _subscribe(
         self, route: Route, mailbox: Mailbox, subscription: Subscription, revision: int
@@ -148,6 +159,25 @@ class Registry:
             scopes = [route.scope for route in self._demux.router]
             self._feed.narrow(KeyRange.hull(scopes) if scopes else None)
 
+    def subscribe(
+        self,
+        keys: Sequence[Key],
+        who: object,
+        make: Callable[[Key, KeyRange], Subscription],
+        *,
+        prefix: bool,
+    ) -> None:
+        """Subscribe `who` to keys; what `make` gives for each says how they are told."""
+        for key in keys:
+            self.scope(key, prefix=prefix)
+        mailbox = self.mailbox_of(who)
+        try:
+            self.watch(keys, prefix=prefix, make=make, mailbox=mailbox)
+        except BaseException:
+            if not len(mailbox):
+                self.end(mailbox)
+            raise
+
     def mailbox_of(self, who: object) -> Mailbox:
         """Give the mailbox of a subscriber, a new one where it has none."""
         with self._demux.lock:
@@ -181,7 +211,9 @@ class Registry:
         """End the subscriptions of `who` to a key, as such and as a prefix."""
         with self._demux.lock:
             mailbox = self.find_mailbox(who)
-            for route in self.routes(key) if mailbox is not None else ():
+            if mailbox is None:
+                return
+            for route in self.routes(key):
                 subscription = mailbox.find(route.scope, prefix=route.prefix)
                 if subscription is not None:
                     self._unsubscribe(route, subscription)
@@ -225,6 +257,11 @@ class Registry:
                     found.append(route)
         return found
 
+    def shown(self) -> list[Route]:
+        """Give the routes that a person asked for, in the order in which they came."""
+        with self._demux.lock:
+            return [each for each in self._demux.router if each.asked_for or subscribers(each)]
+
     def mailboxes(self) -> list[Mailbox]:
         """Give every mailbox there is, those of streams too."""
         with self._demux.lock:
@@ -236,10 +273,6 @@ class Registry:
 def subscribers(route: Route) -> list[object]:
     """Give those who are subscribed to a route, in the order in which they came."""
     return [each.who for each, _ in route.subscriptions if each.who is not None]
-
-
-def _name(key: Key) -> str:
-    return key if isinstance(key, str) else to_text(key)
 
 
 def _cell_of(who: object) -> int | None:

@@ -12,8 +12,12 @@ from etcd_watcher.stores.base import KeyValue, Snapshot, Store
 __all__ = ["differences", "resync"]
 
 
-def resync(
-    store: Store, scope: KeyRange, after: int, lost: Compacted, known: Iterable[bytes],
+def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
+    store: Store,
+    scope: KeyRange,
+    after: int,
+    lost: Compacted,
+    known: Iterable[bytes],
     timeout: float,
 ) -> tuple[Gap, list[Event], int]:
     """Read the state from which the stream can go on.

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
+from etcd_watcher.arguments import Key, name_of
 from etcd_watcher.background import run_in_thread
+from etcd_watcher.catchup import CatchUp
+from etcd_watcher.demux import Demux
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.event import Event
+from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import Mailbox
+from etcd_watcher.registry import Registry
+from etcd_watcher.subscriber import Subscription
 
-__all__ = ["EventStream", "Signal"]
+__all__ = ["EventStream", "Signal", "open_stream"]
 
 
 class Signal:
@@ -126,3 +132,35 @@ class EventStream:
 
     def __repr__(self) -> str:
         return f"EventStream({'closed' if self._mailbox.closed else 'open'})"
+
+
+def open_stream(  # noqa: PLR0913 - the parts of a watcher that a stream needs
+    registry: Registry,
+    demux: Demux,
+    catch_up: CatchUp,
+    keys: Sequence[Key],
+    *,
+    prefix: bool,
+    since: int | None,
+) -> EventStream:
+    """Begin a stream of the events of some keys: from now on, or from a revision in the past."""
+    signal = Signal()
+    mailbox = Mailbox(None, catch_up, signal.set)
+    mailbox.raises_compacted = True
+
+    def end() -> None:
+        registry.end(mailbox)
+        catch_up.forget(mailbox)
+        signal.set()
+
+    def make(key: Key, scope: KeyRange) -> Subscription:
+        return Subscription(name_of(key), scope, prefix)
+
+    registry.watch(keys, prefix=prefix, make=make, mailbox=mailbox)
+    if since is not None:
+        with demux.lock:  # it is as one that lags behind from there
+            mailbox.queue.clear()
+            for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
+                subscription.start = since - 1
+            mailbox.lag_from = since
+    return EventStream(mailbox, signal, end)

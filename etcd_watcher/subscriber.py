@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +13,15 @@ from etcd_watcher.interactive import running_cell
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.table import one_line
 
-__all__ = ["Delivery", "Subscriber", "Subscription", "identity", "recurring_name", "resolve"]
+__all__ = [
+    "Delivery",
+    "Subscriber",
+    "Subscription",
+    "identity",
+    "loop_for",
+    "recurring_name",
+    "resolve",
+]
 
 
 @dataclass(slots=True)
@@ -59,10 +67,14 @@ class Subscriber:
     def do_things(self, key: str, value: str | None) -> None:
         """Print one line: who, which key, and its new value."""
         news = "was deleted" if value is None else f"= {one_line(value, 1000)}"
-        print(f"{self.name}: {one_line(key, 1000)} {news}")
+        print(f"{self.name}: {one_line(key, 1000)} {news}")  # noqa: T201 - printing is what it is for
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+
+def _pulled(_: Event) -> None:
+    """Stand for a callback where events are pulled."""
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +90,7 @@ class Subscription:
     prefix : bool
         Whether `key` is a prefix.
     who : object
-        The subscriber.
+        The subscriber; None where the events are pulled.
     call : callable
         Called with the event.
     loop : AbstractEventLoop or None
@@ -94,12 +106,27 @@ class Subscription:
     key: str
     scope: KeyRange
     prefix: bool
-    who: object
-    call: Callable[[Event], Any]
+    who: object = None
+    call: Callable[[Event], Any] = _pulled
     loop: AbstractEventLoop | None = None
     start: int = 0
     cell: int | None = field(default_factory=running_cell)
     ended: bool = False
+
+    @classmethod
+    def of_values(  # noqa: PLR0913, PLR0917 - the fields, with another kind of callback
+        cls,
+        key: str,
+        scope: KeyRange,
+        prefix: bool,  # noqa: FBT001 - a field, in the order of the others
+        who: object,
+        call: Callable[[str, str | None], Any],
+        loop: AbstractEventLoop | None,
+    ) -> Subscription:
+        """Make one whose callback gets a key and a value instead of an event."""
+        if prefix:
+            return cls(key, scope, prefix, who, lambda event: call(event.key, event.value), loop)
+        return cls(key, scope, prefix, who, lambda event: call(key, event.value), loop)
 
 
 def resolve(who: object, what: str | Callable[..., Any]) -> Callable[..., Any]:
@@ -112,19 +139,41 @@ def resolve(who: object, what: str | Callable[..., Any]) -> Callable[..., Any]:
     TypeError
         When what is found cannot be called.
     """
+    found: Any = what
     if isinstance(what, str):
         found = getattr(who, what, None)
         if found is None and not hasattr(who, what):
             methods = ", ".join(_public_methods(who)) or "none"
             raise AttributeError(f"{who!r} has no method {what!r}; it has: {methods}")
-    else:
-        found = what
     if not callable(found):
         raise TypeError(
             f"a callback is the name of a method or something to call as f(key, value), "
             f"not {found!r}"
         )
-    return found
+    return found  # type: ignore[no-any-return]  # it was just found callable
+
+
+def loop_for(call: Callable[..., Any], where: str | None) -> AbstractEventLoop | None:
+    """Give the event loop that a callback has to run on; None for a worker thread.
+
+    Raises
+    ------
+    RuntimeError
+        When it needs a loop and none is running here.
+    """
+    unwrapped = inspect.unwrap(call)
+    is_async = inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(
+        getattr(unwrapped, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )
+    if where is None and not is_async:
+        return None
+    try:
+        return get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"{call!r} is to run on an event loop, and none is running here: register it from a "
+            "notebook cell or from within a coroutine"
+        ) from None
 
 
 def _public_methods(who: object) -> list[str]:

@@ -8,10 +8,10 @@ __all__ = ["one_line", "plural", "text_table"]
 
 
 def one_line(text: str, width: int = 60) -> str:
-    """Give `text` on one line, at most `width` characters, unprintable ones escaped.
+    r"""Give `text` on one line, at most `width` characters, unprintable ones escaped.
 
     Keys and values are untrusted: a newline, a terminal's escape sequence, a right-to-left mark or
-    a byte that is not UTF-8 shows as what it is (`\\n`, `\\x1b`, `\\u202e`, `\\udcff`).
+    a byte that is not UTF-8 shows as what it is (`\n`, `\x1b`, `\u202e`, `\udcff`).
     """
     cut = text[: width + 1]
     shown = "".join(char if char.isprintable() else _escape(char) for char in cut)

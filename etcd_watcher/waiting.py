@@ -1,14 +1,20 @@
-"""Waiting for an event that was described, and saying what came instead."""
+"""Waiting without `sleep`: for all that is on its way, or for one event that was described."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 
+from etcd_watcher.catchup import RETRY
+from etcd_watcher.dispatch import WorkerPool
+from etcd_watcher.errors import ConnectionFailed, StoreClosed, WatcherClosed
 from etcd_watcher.event import Event
+from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores.base import Store
 from etcd_watcher.table import plural
 
 __all__ = ["Waiter"]
@@ -18,28 +24,89 @@ SHOWN = 5
 
 
 class Waiter:
-    """Finds events in a journal, going on for each range of keys where it left off."""
+    """Waits for a watcher: for everything up to now, or for one event.
 
-    def __init__(self, journal: Journal) -> None:
+    Parameters
+    ----------
+    store, feed, pool, journal
+        The watcher's parts.
+    request_timeout : float
+        Seconds for one request to the store.
+    """
+
+    def __init__(
+        self, store: Store, feed: Feed, pool: WorkerPool, journal: Journal, request_timeout: float
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._pool = pool
         self._journal = journal
+        self._request_timeout = request_timeout
         self._lock = threading.Lock()
         self._positions: dict[KeyRange, int] = {}
         """Where in the journal the next search for each range begins. Guarded by `_lock`."""
 
+    def sync(self, timeout: float) -> None:
+        """Wait until every change committed by now has been delivered; see `Watcher.sync`."""
+        deadline = time.monotonic() + timeout
+        revision = self._newest_revision(deadline, timeout)
+        if not self._feed.wait_complete(revision, deadline - time.monotonic()):
+            self._check_open()
+            status = self._feed.status
+            reason = f" ({status.reason})" if status.reason else ""
+            raise TimeoutError(
+                f"after {timeout:g} s the changes up to revision {revision} had not all come: "
+                f"{self._feed.revision} was reached, and the watcher is {status.state}{reason}"
+            )
+        late = self._pool.settle(revision, deadline - time.monotonic())
+        self._check_open()
+        if late:
+            names = ", ".join(repr(each.who) for each in late[:SHOWN])
+            raise TimeoutError(
+                f"after {timeout:g} s the callbacks of {plural(len(late), 'subscriber')} had not "
+                f"returned for all changes up to revision {revision}: {names}"
+            )
+
+    def _newest_revision(self, deadline: float, timeout: float) -> int:
+        """Ask the server for its newest revision, again while it is away."""
+        while True:
+            remaining = deadline - time.monotonic()
+            try:
+                return self._store.revision(max(0.001, min(self._request_timeout, remaining)))
+            except StoreClosed:
+                self._check_open()  # else the feed has just turned to another endpoint
+            except ConnectionFailed as error:
+                self._check_open()
+                if deadline - time.monotonic() <= RETRY:
+                    raise TimeoutError(f"after {timeout:g} s: {error}") from error
+                self._feed.wait_for_change(RETRY)
+
+    def _check_open(self) -> None:
+        if self._journal.closed:
+            raise WatcherClosed
+
     def wait_for(
         self,
+        key: str | bytes,
         scope: KeyRange,
         predicate: Callable[[Event], object] | None,
         timeout: float,
-        key: str | bytes,
-    ) -> Event | None:
-        """Give the next event in `scope` for which `predicate` holds; None when closed meanwhile.
+    ) -> Event:
+        """Give the next event in `scope` for which `predicate` holds; see `Watcher.wait_for`."""
+        deadline = time.monotonic() + timeout
+        event = self._find(key, scope, predicate, timeout)
+        # Its callbacks have returned, too, where that can be had: not for one on this very loop.
+        with contextlib.suppress(RuntimeError):
+            self._pool.settle(event.revision, deadline - time.monotonic())
+        return event
 
-        Raises
-        ------
-        TimeoutError
-            After `timeout` seconds.
-        """
+    def _find(
+        self,
+        key: str | bytes,
+        scope: KeyRange,
+        predicate: Callable[[Event], object] | None,
+        timeout: float,
+    ) -> Event:
         deadline = time.monotonic() + timeout
         with self._lock:
             position = self._positions.get(scope, 0)
@@ -54,8 +121,7 @@ class Waiter:
                         return record
                     came.append(record)
             position = end
-            if self._journal.closed:
-                return None
+            self._check_open()
             if not self._journal.wait(position, max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(_story(key, predicate, timeout, came))
 

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-import time
 import weakref
-from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar
 
 from etcd_watcher._html import watcher_html
+from etcd_watcher.arguments import (
+    Key,
+    Keys,
+    check_since,
+    check_ttl,
+    check_value,
+    name_of,
+    seconds,
+    several,
+)
 from etcd_watcher.background import run_in_thread
-from etcd_watcher.catchup import RETRY, CatchUp
+from etcd_watcher.catchup import CatchUp
+from etcd_watcher.connect import connect, shut_down
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
-from etcd_watcher.connect import connect, shut_down
-from etcd_watcher.errors import ConnectionFailed, WatcherClosed
+from etcd_watcher.endpoints import Credentials
+from etcd_watcher.errors import WatcherClosed
 from etcd_watcher.event import Event, Status
 from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import close_when_run_again
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange, to_bytes, to_text
-from etcd_watcher.mailbox import Mailbox
-from etcd_watcher.registry import Key, Registry, subscribers
+from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
-from etcd_watcher.stream import EventStream, Signal
-from etcd_watcher.subscriber import Delivery, Subscription, resolve
+from etcd_watcher.stream import EventStream, open_stream
+from etcd_watcher.subscriber import Delivery, Subscription, loop_for, resolve
 from etcd_watcher.table import plural
 from etcd_watcher.waiting import Waiter
 
 __all__ = ["Watcher"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Keys = Key | Iterable[Key]
 
 
 class Watcher:
@@ -77,7 +82,7 @@ class Watcher:
     Luis: nokia = hello
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what etcdctl can be told, and two limits
         self,
         endpoints: str | Iterable[str] | Store | None = None,
         *,
@@ -93,13 +98,11 @@ class Watcher:
     ) -> None:
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
-        self._timeout = _seconds("request_timeout", request_timeout)
+        self._timeout = seconds("request_timeout", request_timeout)
         self._journal = Journal(journal_events, journal_bytes)
         self._store: Store
         if endpoints is None or isinstance(endpoints, Iterable):
-            credentials = {
-                "user": user, "password": password, "ca_cert": ca_cert, "cert": cert, "key": key
-            }
+            credentials = Credentials(user, password, ca_cert, cert, key)
             self._store = connect(endpoints, api=api, credentials=credentials)
         else:
             self._store = endpoints
@@ -110,11 +113,17 @@ class Watcher:
         self._registry = Registry(
             self._store, self._demux, self._feed, self._catch_up, self._timeout
         )
-        self._waiter = Waiter(self._journal)
+        self._waiter = Waiter(self._store, self._feed, self._pool, self._journal, self._timeout)
         # Nothing that `_shut_down` is given refers to this object, so that a watcher that nobody
         # holds any more closes by itself, its threads notwithstanding.
         self._end = weakref.finalize(
-            self, shut_down, self._feed, self._store, self._pool, self._registry, self._catch_up,
+            self,
+            shut_down,
+            self._feed,
+            self._store,
+            self._pool,
+            self._registry,
+            self._catch_up,
             self._journal,
         )
         close_when_run_again(self)
@@ -132,22 +141,17 @@ class Watcher:
             Watch everything that starts with `key` (v2: the directory, recursively).
         """
         self._check_open()
-        self._registry.watch(_several(key), prefix=prefix)
+        self._registry.watch(several(key), prefix=prefix)
 
     def remove_key(self, key: Keys) -> None:
         """Watch a key no more, whoever is subscribed to it. Of an unknown key: nothing happens."""
-        for each in _several(key):
+        for each in several(key):
             self._registry.remove(each)
 
     @property
     def keys(self) -> list[str]:
         """The keys and prefixes that are watched, in the order in which they came."""
-        with self._demux.lock:
-            return [
-                route.key
-                for route in self._demux.router
-                if route.asked_for or subscribers(route)
-            ]
+        return [route.key for route in self._registry.shown()]
 
     # Who is interested.
 
@@ -179,23 +183,21 @@ class Watcher:
         ConnectionFailed, RequestRejected
             The server did not acknowledge the watch; nothing has changed.
         """
+        self._check_open()
         call = resolve(who, what)
-        loop = _loop_for(call, None)
+        loop = loop_for(call, None)
 
         def make(key: Key, scope: KeyRange) -> Subscription:
-            name = to_text(key) if isinstance(key, bytes) else key
-            if prefix:
-                return Subscription(name, scope, prefix, who, lambda e: call(e.key, e.value), loop)
-            return Subscription(name, scope, prefix, who, lambda e: call(name, e.value), loop)
+            return Subscription.of_values(name_of(key), scope, prefix, who, call, loop)
 
-        self._subscribe(key, who, make, prefix=prefix)
+        self._registry.subscribe(several(key), who, make, prefix=prefix)
 
     def unregister(self, key: Keys, who: object) -> None:
         """Tell `who` no more of a key. The last subscriber's leaving removes the key.
 
         Of someone who is not subscribed: nothing happens.
         """
-        for each in _several(key):
+        for each in several(key):
             self._registry.leave(each, who)
 
     def get_subscribers(self, key: Key) -> list[Any]:
@@ -228,37 +230,17 @@ class Watcher:
             raise ValueError(f'where={where!r}: leave it out, or say "loop"')
 
         def subscribe(function: Function) -> Function:
+            self._check_open()
             call = resolve(function, function)
-            loop = _loop_for(call, where)
+            loop = loop_for(call, where)
 
             def make(key: Key, scope: KeyRange) -> Subscription:
-                name = to_text(key) if isinstance(key, bytes) else key
-                return Subscription(name, scope, prefix, function, call, loop)
+                return Subscription(name_of(key), scope, prefix, function, call, loop)
 
-            self._subscribe(key, function, make, prefix=prefix)
+            self._registry.subscribe(several(key), function, make, prefix=prefix)
             return function
 
         return subscribe
-
-    def _subscribe(
-        self,
-        key: Keys,
-        who: object,
-        make: Callable[[Key, KeyRange], Subscription],
-        *,
-        prefix: bool,
-    ) -> None:
-        self._check_open()
-        keys = _several(key)
-        for each in keys:
-            self._registry.scope(each, prefix=prefix)
-        mailbox = self._registry.mailbox_of(who)
-        try:
-            self._registry.watch(keys, prefix=prefix, make=make, mailbox=mailbox)
-        except BaseException:
-            if not len(mailbox):
-                self._registry.end(mailbox)
-            raise
 
     def delivery(self, who: object) -> Delivery:
         """Tell how a subscriber's deliveries went: how many, how many failed, and how far behind.
@@ -272,9 +254,7 @@ class Watcher:
         mailbox.delivery.lagging = 0 if lag_from is None else max(1, newest + 1 - lag_from)
         return mailbox.delivery
 
-    def events(
-        self, key: Keys, *, prefix: bool = False, since: int | None = None
-    ) -> EventStream:
+    def events(self, key: Keys, *, prefix: bool = False, since: int | None = None) -> EventStream:
         """Iterate over the events of a key, with `for` or with `async for`.
 
         Parameters
@@ -291,35 +271,10 @@ class Watcher:
             From the iteration: the server no longer has `since`.
         """
         self._check_open()
-        if since is not None and (not isinstance(since, int) or since < 1):
-            raise ValueError(f"since={since!r}: give a revision, 1 or more")
-        signal = Signal()
-        mailbox = Mailbox(None, self._catch_up, signal.set)
-        mailbox.raises_compacted = True
-
-        def make(key: Key, scope: KeyRange) -> Subscription:
-            name = to_text(key) if isinstance(key, bytes) else key
-            return Subscription(name, scope, prefix, None, _pulled)
-
-        self._registry.watch(_several(key), prefix=prefix, make=make, mailbox=mailbox)
-        if since is not None:
-            self._rewind(mailbox, since)
-        registry, catch_up = self._registry, self._catch_up
-
-        def end() -> None:
-            registry.end(mailbox)
-            catch_up.forget(mailbox)
-            signal.set()
-
-        return EventStream(mailbox, signal, end)
-
-    def _rewind(self, mailbox: Mailbox, since: int) -> None:
-        """Have a new mailbox begin in the past: as one that lags behind from there."""
-        with self._demux.lock:
-            mailbox.queue.clear()
-            for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
-                subscription.start = since - 1
-            mailbox.lag_from = since
+        check_since(since)
+        return open_stream(
+            self._registry, self._demux, self._catch_up, several(key), prefix=prefix, since=since
+        )
 
     # Waiting.
 
@@ -338,39 +293,11 @@ class Watcher:
             `await watcher.sync_async()` there.
         """
         self._check_open()
-        deadline = time.monotonic() + _seconds("timeout", timeout)
-        revision = self._newest_revision(deadline, timeout)
-        if not self._feed.wait_complete(revision, deadline - time.monotonic()):
-            self._check_open()
-            raise TimeoutError(
-                f"after {timeout} s the changes up to revision {revision} had not all come: "
-                f"{self._feed.revision} was reached, and the watcher is {self.status.state}"
-                + (f" ({self.status.reason})" if self.status.reason else "")
-            )
-        late = self._pool.settle(revision, deadline - time.monotonic())
-        if late:
-            self._check_open()
-            names = ", ".join(repr(each.who) for each in late[:5])
-            raise TimeoutError(
-                f"after {timeout} s the callbacks of {plural(len(late), 'subscriber')} had not "
-                f"returned for all changes up to revision {revision}: {names}"
-            )
+        self._waiter.sync(seconds("timeout", timeout))
 
-    async def sync_async(self, timeout: float = 10) -> None:
+    async def sync_async(self, timeout: float = 10) -> None:  # noqa: ASYNC109 - as `sync`
         """Do what `sync` does without blocking the event loop."""
         await run_in_thread(lambda: self.sync(timeout))
-
-    def _newest_revision(self, deadline: float, timeout: float) -> int:
-        """Ask the server for its newest revision, again while it is away."""
-        while True:
-            remaining = deadline - time.monotonic()
-            try:
-                return self._store.revision(max(0.001, min(self._timeout, remaining)))
-            except ConnectionFailed as error:
-                if deadline - time.monotonic() <= RETRY:
-                    raise TimeoutError(f"after {timeout} s: {error}") from error
-                self._feed.wait_for_change(RETRY)
-                self._check_open()
 
     def wait_for(
         self,
@@ -392,25 +319,15 @@ class Watcher:
             After `timeout` seconds; it says what was waited for and what had come.
         """
         self._check_open()
-        seconds = _seconds("timeout", timeout)
+        wait = seconds("timeout", timeout)
         scope = self._registry.scope(key, prefix=prefix)
-        deadline = time.monotonic() + seconds
-        with self._watched_meanwhile(key, scope, prefix=prefix):
-            event = self._waiter.wait_for(scope, predicate, seconds, key)
-        if event is None:
-            raise WatcherClosed
-        # Where it can be had, the callbacks of this event have returned, too.
-        with contextlib.suppress(RuntimeError):
-            self._pool.settle(event.revision, deadline - time.monotonic())
-        return event
-
-    def _watched_meanwhile(
-        self, key: Key, scope: KeyRange, *, prefix: bool
-    ) -> AbstractContextManager[object]:
-        with self._demux.lock:
-            if any(route.scope.covers(scope) for route in self._demux.router.match(scope.start)):
-                return contextlib.nullcontext()
-        return self.events(key, prefix=prefix)
+        watching = (
+            contextlib.nullcontext()
+            if self._demux.covers(scope)
+            else self.events(key, prefix=prefix)
+        )
+        with watching:
+            return self._waiter.wait_for(key, scope, predicate, wait)
 
     async def wait_for_async(
         self,
@@ -418,7 +335,7 @@ class Watcher:
         predicate: Callable[[Event], object] | None = None,
         *,
         prefix: bool = False,
-        timeout: float = 10,
+        timeout: float = 10,  # noqa: ASYNC109 - as `wait_for`
     ) -> Event:
         """Do what `wait_for` does without blocking the event loop."""
         return await run_in_thread(
@@ -438,13 +355,8 @@ class Watcher:
         """
         self._check_open()
         self._registry.scope(key, prefix=False)
-        if not isinstance(value, (str, bytes)):
-            raise TypeError(
-                f"a value is text or bytes, not {type(value).__name__}: "
-                f"write str(value), or json.dumps(value)"
-            )
-        if ttl is not None and (not isinstance(ttl, int) or ttl < 1):
-            raise ValueError(f"ttl={ttl!r}: give whole seconds, 1 or more")
+        check_value(value)
+        check_ttl(ttl)
         return self._store.put(to_bytes(key), to_bytes(value), ttl, self._timeout)
 
     def get(self, key: Key) -> str | None:
@@ -458,7 +370,7 @@ class Watcher:
         """Delete a key, or everything that starts with it, and give the number of keys deleted."""
         self._check_open()
         self._registry.scope(key, prefix=prefix)
-        return self._store.delete(to_bytes(key), prefix, self._timeout)
+        return self._store.delete(to_bytes(key), self._timeout, prefix=prefix)
 
     # How it stands.
 
@@ -509,44 +421,8 @@ class Watcher:
         return f"Watcher({self.api}, {self.status.state}, {plural(len(self.keys), 'key')})"
 
     def _repr_html_(self) -> str:
-        with self._demux.lock:
-            keys = [
-                (route.key, route.prefix, [repr(who) for who in subscribers(route)])
-                for route in self._demux.router
-                if route.asked_for or subscribers(route)
-            ]
+        keys = [
+            (route.key, route.prefix, [repr(who) for who in subscribers(route)])
+            for route in self._registry.shown()
+        ]
         return watcher_html(self.api, self.endpoints, self.status, keys, self._journal)
-
-
-def _pulled(_: Event) -> None:
-    """Stands for a callback where events are pulled."""
-
-
-def _several(key: Keys) -> list[Key]:
-    """Give one key, or each of several, once."""
-    if isinstance(key, (str, bytes)) or not isinstance(key, Iterable):
-        return [key]
-    return list(dict.fromkeys(key))
-
-
-def _seconds(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"{name}={value!r}: give a number of seconds above 0")
-    return float(value)
-
-
-def _loop_for(call: Callable[..., Any], where: str | None) -> AbstractEventLoop | None:
-    """Give the loop that a callback has to run on; None for a worker thread."""
-    unwrapped = inspect.unwrap(call)
-    is_async = inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(
-        getattr(unwrapped, "__call__", None)  # noqa: B004 - an object with an async __call__
-    )
-    if where is None and not is_async:
-        return None
-    try:
-        return get_running_loop()
-    except RuntimeError:
-        raise RuntimeError(
-            f"{call!r} is to run on an event loop, and none is running here: register it from a "
-            "notebook cell or from within a coroutine"
-        ) from None

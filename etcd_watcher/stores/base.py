@@ -100,9 +100,11 @@ class Watch(Protocol):
 
 
 class Store(Protocol):
-    """A place where changes come from and go to. Every call with a `timeout` (seconds) raises
-    `ConnectionFailed` when no endpoint answered in that time, `RequestRejected` when one refused,
-    and `StoreClosed` after `close`."""
+    """A place where changes come from and go to.
+
+    Every call with a `timeout` (seconds) raises `ConnectionFailed` when no endpoint answered in
+    that time, `RequestRejected` when one refused, and `StoreClosed` after `close`.
+    """
 
     api: str
     """"v2", "v3" or "recording"."""
@@ -137,7 +139,7 @@ class Store(Protocol):
         """Write one key, for `ttl` seconds or for good, and give the revision of that write."""
         ...
 
-    def delete(self, key: bytes, prefix: bool, timeout: float) -> int:
+    def delete(self, key: bytes, timeout: float, *, prefix: bool) -> int:
         """Delete a key, or every key of a prefix, and give the number of keys deleted."""
         ...
 

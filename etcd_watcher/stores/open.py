@@ -47,9 +47,7 @@ def open_store(
     return _open_v3(endpoints, credentials, timeout)
 
 
-def _open_v2(
-    endpoints: Sequence[str], credentials: Credentials, timeout: float
-) -> Store | None:
+def _open_v2(endpoints: Sequence[str], credentials: Credentials, timeout: float) -> Store | None:
     """Give a v2 store; None where the first server that answers does not serve it."""
     from etcd_watcher.stores.v2 import V2Store, serves_v2  # noqa: PLC0415 - loads python-etcd
 

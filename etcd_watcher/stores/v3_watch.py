@@ -139,7 +139,7 @@ class V3Watch:
             if batch is not None:
                 return batch
 
-    def _next(self) -> Any:  # noqa: ANN401 - a wire message
+    def _next(self) -> Any:
         try:
             return next(self._call)
         except StopIteration:
@@ -160,7 +160,7 @@ class V3Watch:
             raise StoreClosed("this watch is closed")
         return ConnectionFailed.to([self._connection.endpoint], reason)
 
-    def _acknowledge(self, response: Any) -> Batch | None:  # noqa: ANN401 - a wire message
+    def _acknowledge(self, response: Any) -> Batch | None:
         with self._lock:
             scope, after = self._asked.popleft()
             refused = response.canceled or response.watch_id == -1
@@ -180,7 +180,7 @@ class V3Watch:
             raise RequestRejected(f"{self._connection.endpoint} refused the watch: {reason}")
         return Batch(scope, opened=True)
 
-    def _check_cancelled(self, response: Any) -> None:  # noqa: ANN401 - a wire message
+    def _check_cancelled(self, response: Any) -> None:
         with self._lock:
             if response.watch_id != self._watch_id:
                 return  # the answer to a cancellation of ours
@@ -188,7 +188,7 @@ class V3Watch:
             raise Compacted(response.compact_revision)
         raise self._lost(f"the server cancelled the watch: {response.cancel_reason}")
 
-    def _changes(self, response: Any) -> Batch | None:  # noqa: ANN401 - a wire message
+    def _changes(self, response: Any) -> Batch | None:
         with self._lock:
             if response.watch_id != self._watch_id:
                 return None
@@ -271,7 +271,7 @@ class V3Watch:
             for event in events
         ]
 
-    def _progress(self, response: Any) -> Batch | None:  # noqa: ANN401 - a wire message
+    def _progress(self, response: Any) -> Batch | None:
         with self._lock:
             if self._watch_id is None or not self._wanted:
                 return None
@@ -306,7 +306,6 @@ class V3Watch:
                 self._wanted = self._floor = self._quiet = 0
 
 
-
 class _Outbox:
     """The requests of one watch, as the iterator that gRPC's sending thread reads.
 
@@ -319,7 +318,7 @@ class _Outbox:
         self.reader: threading.Thread | None = None
         """gRPC's thread that sits in `__next__`: it ends once we do."""
 
-    def put(self, request: Any) -> None:  # noqa: ANN401 - a wire message
+    def put(self, request: Any) -> None:
         self._queue.put(request)
 
     def close(self, timeout: float = 0.0) -> None:
@@ -331,7 +330,7 @@ class _Outbox:
     def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self) -> Any:  # noqa: ANN401 - a wire message
+    def __next__(self) -> Any:
         self.reader = threading.current_thread()
         try:
             request = self._queue.get(timeout=ASK_AGAIN if self._wants_progress() else None)
@@ -343,9 +342,9 @@ class _Outbox:
         return request
 
 
-def _ask_progress() -> Any:  # noqa: ANN401 - a wire message
+def _ask_progress() -> Any:
     return wire.WatchRequest(progress_request=wire.WatchProgressRequest())
 
 
-def _cancel(watch_id: int) -> Any:  # noqa: ANN401 - a wire message
+def _cancel(watch_id: int) -> Any:
     return wire.WatchRequest(cancel_request=wire.WatchCancelRequest(watch_id=watch_id))

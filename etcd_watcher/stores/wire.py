@@ -102,9 +102,7 @@ def _build_pool() -> descriptor_pool.DescriptorPool:
         for declared in fields.split():
             label, number, kind = declared.split(":")
             field = message.field.add(name=label, number=int(number))
-            field.label = (
-                field.LABEL_REPEATED if kind.startswith("*") else field.LABEL_OPTIONAL
-            )
+            field.label = field.LABEL_REPEATED if kind.startswith("*") else field.LABEL_OPTIONAL
             kind = kind.removeprefix("*")
             if kind in _SCALARS:
                 field.type = _SCALARS[kind]
@@ -119,7 +117,7 @@ def _build_pool() -> descriptor_pool.DescriptorPool:
 _POOL = _build_pool()
 
 
-def _message(name: str) -> Any:  # noqa: ANN401 - protobuf makes these classes at run time
+def _message(name: str) -> Any:
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
 
 

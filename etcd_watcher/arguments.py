@@ -1,0 +1,59 @@
+"""What people hand to a watcher, checked at once and with a way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "Key",
+    "Keys",
+    "check_since",
+    "check_ttl",
+    "check_value",
+    "name_of",
+    "seconds",
+    "several",
+]
+
+Key = str | bytes
+Keys = Key | Iterable[Key]
+
+
+def several(key: Keys) -> list[Key]:
+    """Give one key, or each of several, once."""
+    if isinstance(key, (str, bytes)) or not isinstance(key, Iterable):
+        return [key]
+    return list(dict.fromkeys(key))
+
+
+def name_of(key: Key) -> str:
+    """Give a key as the text under which it is known."""
+    return key if isinstance(key, str) else key.decode("utf-8", "surrogateescape")
+
+
+def seconds(name: str, value: object) -> float:
+    """Check a number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"{name}={value!r}: give a number of seconds above 0")
+    return float(value)
+
+
+def check_since(since: object) -> None:
+    """Check a revision to begin with; None is none."""
+    if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 1):
+        raise ValueError(f"since={since!r}: give a revision, 1 or more")
+
+
+def check_ttl(ttl: object) -> None:
+    """Check a time to live; None is none."""
+    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
+        raise ValueError(f"ttl={ttl!r}: give whole seconds, 1 or more")
+
+
+def check_value(value: object) -> None:
+    """Check what is to be written."""
+    if not isinstance(value, (str, bytes)):
+        raise TypeError(
+            f"a value is text or bytes, not {type(value).__name__}: write str(value), "
+            "or json.dumps(value)"
+        )
