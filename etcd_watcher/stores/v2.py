@@ -1,0 +1,367 @@
+"""etcd's v2 API over python-etcd: the store. Its watch is in `v2_watch`, its HTTP in `v2_http`."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from operator import attrgetter
+from typing import TypeVar
+
+import etcd
+
+from etcd_watcher.endpoints import Credentials
+from etcd_watcher.errors import ApiNotServed, ConnectionFailed, RequestRejected, StoreClosed
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores.base import KeyValue, Snapshot
+from etcd_watcher.stores.v2_client import (
+    Client,
+    EmptyAnswer,
+    delete,
+    explain,
+    list_place,
+    read_index,
+)
+from etcd_watcher.stores.v2_http import Connection
+from etcd_watcher.stores.v2_keys import NO_KEY, Place, canonical, is_hidden, place_of, quote
+from etcd_watcher.stores.v2_mirror import Mirror
+from etcd_watcher.stores.v2_watch import V2Watch
+from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker, tls_context
+
+__all__ = ["V2Store", "serves_v2"]
+
+T = TypeVar("T")
+
+LARGEST_POOL = 4
+"""Connections to an endpoint that are kept for further requests."""
+
+
+class V2Store:
+    """The v2 API of one etcd cluster, through one endpoint at a time.
+
+    Parameters
+    ----------
+    endpoints : sequence of str
+        URLs of the cluster's members, as `parse_endpoints` gives them.
+    credentials : Credentials
+        User and certificates.
+
+    Notes
+    -----
+    v2 keys are paths of text: `nokia`, `/nokia` and `//nokia/` are one key. Keys and values that
+    are not UTF-8 are refused: the server would put U+FFFD in the place of what it cannot read, so
+    that two keys become one and a value another.
+    """
+
+    api = "v2"
+
+    def __init__(self, endpoints: Sequence[str], *, credentials: Credentials | None = None) -> None:
+        self.endpoints = tuple(endpoints)
+        self._credentials = credentials or Credentials()
+        self._context = _context(self.endpoints, self._credentials)
+        self._closing = Waker()
+        """Ends the requests of all threads when the store is closed."""
+        self._lock = threading.Lock()
+        """Guards all below."""
+        self._closed = False
+        self._requests = 0
+        """Under way: the last one to end after `close` closes `_closing`."""
+        self._current = 0
+        self._pool: dict[str, list[Client]] = {url: [] for url in self.endpoints}
+        self._reached = dict.fromkeys(self.endpoints, 0)
+        """The newest index that each endpoint has told of: what is up to it, it knows."""
+        self._readable: bytes | None = None
+        """A key of those that we are here for: our user may be allowed to read no other."""
+        self._mirror: Mirror | None = None
+        """What the last watch or snapshot knew, for the next watch to go on from."""
+        self._watches: weakref.WeakSet[V2Watch] = weakref.WeakSet()
+
+    def __repr__(self) -> str:
+        return f"V2Store({', '.join(self.endpoints)})"
+
+    @property
+    def endpoint(self) -> str:
+        return self.endpoints[self._current]
+
+    def rotate(self) -> None:
+        with self._lock:
+            self._current = (self._current + 1) % len(self.endpoints)
+
+    # Reading and writing.
+
+    def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
+        path = canonical(key, prefix=prefix)
+        if is_hidden(path):
+            raise ValueError(
+                f"{path.decode()!r} cannot be watched: a part of it begins with '_', and etcd's v2 "
+                "API hides such keys from whoever watches a directory above. Choose another key, "
+                'or use api="v3"'
+            )
+        with self._lock:
+            self._readable = self._readable or (path + NO_KEY if prefix else path)
+        return KeyRange.of_prefix(path + b"/") if prefix else KeyRange.of_key(path)
+
+    def revision(self, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
+        try:
+            return self._ask(partial(read_index, key=NO_KEY), NO_KEY, timeout)
+        except RequestRejected:
+            path = self._readable
+            if path is None:
+                raise
+            left = deadline - time.monotonic()
+            return self._ask(partial(read_index, key=path), path, left)
+
+    def get(self, key: bytes, timeout: float) -> KeyValue | None:
+        path = canonical(key, prefix=False)
+        place = Place(path, recursive=False)
+        listing = self._ask(partial(list_place, place=place), path, timeout)
+        return listing.items[0] if listing.items else None
+
+    def put(self, key: bytes, value: bytes, ttl: int | None, timeout: float) -> int:
+        """See `stores.base.Store`.
+
+        Raises
+        ------
+        ValueError
+            For a value that is not UTF-8, or a TTL below 1 s, with which the server would write
+            the key and delete it at once.
+        """
+        path = canonical(key, prefix=False)
+        try:
+            text = value.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"the value for {path.decode()!r} is not UTF-8: etcd's v2 API would store another "
+                'one. Encode it (as base64, for example), or use api="v3"'
+            ) from error
+        if ttl is not None and ttl < 1:
+            raise ValueError(f"a TTL of {ttl} s: it must be 1 s or more")
+
+        def write(client: Client) -> int:
+            return int(client.write(quote(path), text, ttl=ttl).modifiedIndex)
+
+        return self._ask(write, path, timeout, writes=True)
+
+    def delete(self, key: bytes, timeout: float, *, prefix: bool) -> int:
+        """See `stores.base.Store`.
+
+        The deletion of a prefix is one change, its number of keys comes from a read before: what
+        others write in between is deleted but not counted. With the root, which the server does
+        not let anyone delete, each directory and key at its top is a change of its own. Hidden
+        keys go uncounted with their directory, and stay at the root.
+        """
+        path = canonical(key, prefix=prefix)
+        if not prefix:
+            remove = partial(delete, place=Place(path, recursive=False))
+            return self._ask(remove, path, timeout, writes=True)
+        deadline = time.monotonic() + timeout
+        place = Place(path, recursive=True)
+        listing = self._ask(partial(list_place, place=place), path, timeout)
+        if not listing.is_directory:
+            return 0
+        for each in [path] if path else listing.children:
+            remove = partial(delete, place=Place(each, recursive=True))
+            self._ask(remove, each, deadline - time.monotonic(), writes=True)
+        return len(listing.items)
+
+    # For the feed.
+
+    def snapshot(self, scope: KeyRange, at: int | None, timeout: float) -> Snapshot:
+        """Read every key of a range as it is now, whatever `at` says: v2 cannot look back."""
+        del at
+        place = place_of(scope)
+        listing = self._ask(partial(list_place, place=place), place.path, timeout)
+        self.keep(Mirror(place, listing.index, listing.items))
+        items = [item for item in listing.items if item.raw_key in scope]
+        return Snapshot(listing.index, sorted(items, key=attrgetter("raw_key")))
+
+    def watch(self, scope: KeyRange, after: int) -> V2Watch:
+        watch = V2Watch(self, self.endpoint, scope, after)
+        with self._lock:
+            if not self._closed:
+                self._watches.add(watch)
+                return watch
+        watch.close()
+        raise StoreClosed("this store is closed")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            watches = list(self._watches)
+            idle = [client for pool in self._pool.values() for client in pool]
+            self._pool = {url: [] for url in self.endpoints}
+            self._closing.wake()
+            if not self._requests:
+                self._closing.close()
+        for client in idle:
+            client.http.close()
+        for watch in watches:
+            watch.close()
+
+    # For the watch.
+
+    def load(self, endpoint: str, place: Place, waker: Waker, timeout: float) -> Mirror:
+        """Read what lives in a place."""
+        question = partial(list_place, place=place)
+        listing = self._ask_one(endpoint, question, place.path, waker, timeout)
+        return Mirror(place, listing.index, listing.items)
+
+    def index_at(self, endpoint: str, key: bytes, waker: Waker, timeout: float) -> int:
+        """Give the index that an endpoint has reached, not before the cluster's present one."""
+        return self._ask_one(endpoint, partial(read_index, key=key), key, waker, timeout)
+
+    def note(self, endpoint: str, index: int, *, anew: bool = False) -> None:
+        """Note that an endpoint has told of an index; `anew` if it told of a later one before."""
+        with self._lock:
+            self._reached[endpoint] = index if anew else max(index, self._reached[endpoint])
+
+    def has_reached(self, endpoint: str, index: int) -> bool:
+        with self._lock:
+            return self._reached[endpoint] >= index
+
+    def keep(self, mirror: Mirror) -> None:
+        """Keep what a watch knew."""
+        with self._lock:
+            self._mirror = mirror
+
+    def take(self, place: Place, after: int) -> Mirror | None:
+        """Give what was kept, if a watch can go on from there."""
+        with self._lock:
+            mirror = self._mirror
+            if mirror is None or not mirror.serves(place, after):
+                return None
+            self._mirror = None
+            return mirror
+
+    def forget(self, watch: V2Watch) -> None:
+        with self._lock:
+            self._watches.discard(watch)
+
+    def connect(self, endpoint: str, waker: Waker) -> Client:
+        """Make a client of one endpoint's, with a connection of its own."""
+        return Client(Connection(endpoint, self._credentials, self._context, waker))
+
+    @contextmanager
+    def client(self, endpoint: str, waker: Waker, timeout: float) -> Iterator[Client]:
+        """Lend a client for a request that is to be done in `timeout` seconds."""
+        client = self._borrow(endpoint, waker)
+        client.http.waker = waker
+        client.http.deadline = time.monotonic() + timeout
+        try:
+            yield client
+        finally:
+            self._give_back(endpoint, client)
+
+    def _borrow(self, endpoint: str, waker: Waker) -> Client:
+        with self._lock:
+            if self._closed:
+                raise StoreClosed("this store is closed")
+            self._requests += 1
+            if self._pool[endpoint]:
+                return self._pool[endpoint].pop()
+        return self.connect(endpoint, waker)
+
+    def _give_back(self, endpoint: str, client: Client) -> None:
+        with self._lock:
+            self._reached[endpoint] = max(client.index, self._reached[endpoint])
+            self._requests -= 1
+            pool = self._pool[endpoint]
+            if client.http.busy or self._closed or len(pool) >= LARGEST_POOL:
+                client.http.close()
+            else:
+                pool.append(client)
+            if self._closed and not self._requests:
+                self._closing.close()
+
+    def _ask_one(
+        self,
+        endpoint: str,
+        question: Callable[[Client], T],
+        path: bytes,
+        waker: Waker,
+        timeout: float,
+    ) -> T:
+        """Ask an endpoint.
+
+        Raises
+        ------
+        TransportFailed
+            It does not answer, or cannot for now.
+        Interrupted
+            By the waker.
+        """
+        try:
+            with self.client(endpoint, waker, timeout) as client:
+                return question(client)
+        except EmptyAnswer as error:
+            raise TransportFailed("it is about to stop", sent=True) from error
+        except etcd.EtcdException as error:
+            raise explain(error, endpoint, path) from error
+
+    def _ask(
+        self,
+        question: Callable[[Client], T],
+        path: bytes,
+        timeout: float,
+        *,
+        writes: bool = False,
+    ) -> T:
+        """Ask the endpoints in turn, beginning with the one in use, and use the one that answers.
+
+        What writes is not asked twice: the first may have carried it out.
+        """
+        deadline = time.monotonic() + timeout
+        first = self._current
+        reasons = []
+        for tried in range(len(self.endpoints)):
+            number = (first + tried) % len(self.endpoints)
+            endpoint = self.endpoints[number]
+            share = (deadline - time.monotonic()) / (len(self.endpoints) - tried)
+            try:
+                answer = self._ask_one(endpoint, question, path, self._closing, share)
+            except Interrupted as error:
+                raise StoreClosed("this store was closed during a request") from error
+            except TransportFailed as error:
+                reasons.append(str(error))
+                if writes and error.sent:
+                    raise ConnectionFailed(
+                        f"{endpoint} did not answer ({error}) when {path.decode()!r} was to be "
+                        "written: it may have done so, or not",
+                        str(error),
+                    ) from error
+            else:
+                with self._lock:
+                    if self._current == first:
+                        self._current = number
+                return answer
+        raise ConnectionFailed.to(self.endpoints, "; ".join(dict.fromkeys(reasons)))
+
+
+def serves_v2(endpoint: str, timeout: float, credentials: Credentials | None = None) -> bool:
+    """Tell whether a server serves the v2 API.
+
+    Raises
+    ------
+    ConnectionFailed
+        Nothing answered within `timeout` seconds.
+    """
+    with closing(V2Store([endpoint], credentials=credentials)) as store:
+        try:
+            store.revision(timeout)
+        except ApiNotServed:
+            return False
+        except RequestRejected:
+            pass
+        return True
+
+
+def _context(endpoints: Sequence[str], credentials: Credentials) -> ssl.SSLContext | None:
+    uses_tls = any(url.startswith("https:") for url in endpoints)
+    return tls_context(credentials) if uses_tls else None

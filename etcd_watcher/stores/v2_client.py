@@ -1,0 +1,167 @@
+"""What we ask of python-etcd: its client over our connection, and each question that we have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import etcd
+
+from etcd_watcher.errors import ApiNotServed, RequestRejected
+from etcd_watcher.keys import to_bytes
+from etcd_watcher.stores.base import KeyValue
+from etcd_watcher.stores.v2_http import Connection, Reply
+from etcd_watcher.stores.v2_keys import Place, quote
+from etcd_watcher.stores.v2_wire import TransportFailed
+
+__all__ = ["Client", "EmptyAnswer", "Listing", "delete", "explain", "list_place", "read_index"]
+
+NOT_THERE = (etcd.EtcdKeyNotFound, etcd.EtcdNotDir)
+"""There is no such key; or one above it is a key, and not a directory."""
+
+OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
+"""HTTP's statuses."""
+
+LEADERLESS = {300, 301, 400}
+"""Error codes of a member that cannot serve for now, where another could."""
+
+
+class EmptyAnswer(Exception):
+    """A poll ended without a change: because we half-closed, or because the server is leaving."""
+
+
+class Client(etcd.Client):  # type: ignore[misc]  # python-etcd has no types
+    """python-etcd's client, over a `Connection` of ours.
+
+    Attributes
+    ----------
+    index : int
+        The newest index that an answer told of; 0 if there was none.
+    """
+
+    http: Connection
+
+    def __init__(self, connection: Connection) -> None:
+        parts = urlsplit(connection.url)
+        host = parts.hostname or ""
+        super().__init__(
+            host=f"[{host}]" if ":" in host else host,
+            port=parts.port,
+            protocol=parts.scheme,
+            allow_redirect=False,  # a canonical key gets none, and another host was never checked
+        )
+        self.http = connection
+        self.index = 0
+
+    def api_execute(
+        self,
+        path: str,
+        method: str,
+        params: dict[str, Any] | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - the connection has a deadline
+    ) -> Reply:
+        """Carry out a request. python-etcd's own logs each failure, and may try elsewhere."""
+        query = urlencode(params or {})
+        if method == self._MPUT:
+            reply = self.http.exchange(method, path, query)
+        else:
+            polls = params is not None and "wait" in params
+            reply = self.http.exchange(method, f"{path}?{query}", polls=polls)
+        self.index = int(reply.headers.get("x-etcd-index", 0))
+        if reply.status == OK and not reply.data:
+            raise EmptyAnswer
+        if reply.status == NOT_FOUND and not reply.data.startswith(b"{"):
+            raise ApiNotServed(
+                f"{self.http.url} does not serve etcd's v2 API: start etcd with --enable-v2 "
+                '(3.4 and 3.5; 3.6 has removed it), or use api="v3"'
+            )
+        answer: Reply = self._handle_server_response(reply)
+        return answer
+
+
+def explain(error: etcd.EtcdException, endpoint: str, path: bytes) -> Exception:
+    """Give the error of ours that says what this one of python-etcd's means."""
+    answer = error.payload if isinstance(error.payload, dict) else {}
+    told = f"{answer.get('message', error)} ({answer.get('cause', 'no cause given')})"
+    if isinstance(error, etcd.EtcdInsufficientPermissions):
+        return RequestRejected(
+            f"{endpoint}: no permission for {path.decode() or '/'!r}. Check the user, the "
+            "password, and the roles of the user"
+        )
+    status = answer.get("status", SERVER_ERROR)
+    if status >= SERVER_ERROR or answer.get("errorCode") in LEADERLESS:
+        return TransportFailed(told, sent=True)
+    return RequestRejected(f"{endpoint} refused {path.decode() or '/'!r}: {told}")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is in a place, at one index: the server reads a tree and its index under one lock.
+
+    Attributes
+    ----------
+    index : int
+        That index.
+    is_directory : bool
+        Whether the path is a directory.
+    children : list of bytes
+        The names at its top, if so.
+    items : list of KeyValue
+        The key at the path, or every key in the directory.
+    """
+
+    index: int
+    is_directory: bool
+    children: list[bytes]
+    items: list[KeyValue]
+
+
+def list_place(client: Client, place: Place) -> Listing:
+    """Read a place with a quorum."""
+    try:
+        found = client.read(place.url, recursive=place.recursive, quorum=True)
+    except NOT_THERE as error:
+        return Listing(error.payload["index"], is_directory=False, children=[], items=[])
+    if not found.dir:
+        items = [] if place.recursive else [_key_value(vars(found))]
+        return Listing(found.etcd_index, is_directory=False, children=[], items=items)
+    # The raw nodes: python-etcd's `leaves` makes an object of each, at several times the cost.
+    nodes = list(found._children)  # noqa: SLF001
+    children = [to_bytes(node["key"]) for node in nodes]
+    items = []
+    while place.recursive and nodes:
+        node = nodes.pop()
+        if node.get("dir"):
+            nodes += node.get("nodes", ())
+        else:
+            items.append(_key_value(node))
+    return Listing(found.etcd_index, is_directory=True, children=children, items=items)
+
+
+def _key_value(node: dict[str, Any]) -> KeyValue:
+    return KeyValue(
+        raw_key=to_bytes(node["key"]),
+        raw_value=to_bytes(node["value"]),
+        revision=node["modifiedIndex"],
+        created=node["createdIndex"],
+        version=0,
+        lease=0,
+    )
+
+
+def read_index(client: Client, key: bytes) -> int:
+    """Read the newest index with a quorum, by reading a key that need not be there."""
+    try:
+        return int(client.read(quote(key), quorum=True).etcd_index)
+    except NOT_THERE as error:
+        return int(error.payload["index"])
+
+
+def delete(client: Client, place: Place) -> int:
+    """Delete a key, or a directory with all that is in it; give how many changes that was."""
+    try:
+        client.delete(place.url, recursive=place.recursive)
+    except (*NOT_THERE, etcd.EtcdNotFile):  # no such key; or it is a directory
+        return 0
+    return 1
