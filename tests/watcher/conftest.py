@@ -1,0 +1,54 @@
+"""A watcher on each API, of a server that tests share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from etcd_watcher import LocalEtcd, Watcher
+
+
+@pytest.fixture(params=["v2", "v3"])
+def api(request: pytest.FixtureRequest) -> str:
+    """Run the test once on each of etcd's APIs."""
+    return str(request.param)
+
+
+@pytest.fixture
+def watcher(etcd: LocalEtcd, api: str) -> Iterator[Watcher]:
+    """A watcher of the shared server."""
+    with Watcher(etcd.url, api=api) as made:
+        yield made
+
+
+class News:
+    """A subscriber that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str | None]] = []
+
+    def tell(self, key: str, value: str | None) -> None:
+        self.told.append((key, value))
+
+    @property
+    def values(self) -> list[str | None]:
+        return [value for _, value in self.told]
+
+
+@pytest.fixture
+def news() -> News:
+    return News()
+
+
+def eventually(holds: Callable[[], bool], timeout: float = 10) -> bool:
+    """Wait until something outside of our own reach holds (a process or thread that is ending)."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.005)
+    return True

@@ -1,0 +1,159 @@
+"""What bad input gets: an error at the call, that says what to do."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from etcd_watcher import (
+    ApiNotServed,
+    ConnectionFailed,
+    LocalEtcd,
+    RequestRejected,
+    Subscriber,
+    Watcher,
+    WatcherClosed,
+)
+from etcd_watcher.local.ports import free_ports
+from tests.watcher.conftest import News
+
+
+@pytest.mark.parametrize("api", ["auto", "v2", "v3"])
+def test_no_server_is_said_within_five_seconds(api: str) -> None:
+    first, second = free_ports(2)
+    endpoints = [f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"]
+    began = time.monotonic()
+    with pytest.raises(ConnectionFailed) as failed:
+        Watcher(endpoints, api=api)
+    assert time.monotonic() - began < 5
+    assert all(endpoint in str(failed.value) for endpoint in endpoints)
+    assert "LocalEtcd" in str(failed.value)
+
+
+@pytest.mark.parametrize("api", ["auto", "v2", "v3"])
+def test_a_server_that_hangs_is_said_within_five_seconds(api: str) -> None:
+    with LocalEtcd() as server:
+        server.pause()
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailed, match=server.url):
+            Watcher(server.url, api=api)
+        assert time.monotonic() - began < 5
+        server.resume()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["ftp://host", "http://", "http://host:port", "http://host/v2/keys", "", "two words", 7],
+)
+def test_an_unusable_url_is_refused(endpoint: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"http://|no endpoint"):
+        Watcher([endpoint])
+
+
+def test_an_unknown_api_is_refused(etcd: LocalEtcd) -> None:
+    with pytest.raises(ValueError, match="'auto', 'v2', 'v3'"):
+        Watcher(etcd.url, api="v4")
+
+
+def test_v2_where_it_is_not_served_names_the_flag() -> None:
+    with LocalEtcd(v2=False) as server:
+        with pytest.raises(ApiNotServed, match=r"--enable-v2.*3\.6"):
+            Watcher(server.url, api="v2")
+        with Watcher(server.url) as watcher:
+            assert watcher.api == "v3"
+
+
+def test_auto_takes_v2_where_it_is_served(etcd: LocalEtcd) -> None:
+    with Watcher(etcd.url) as watcher:
+        assert watcher.api == "v2"
+        assert "v2" in repr(watcher)
+
+
+def test_bad_keys_are_refused(watcher: Watcher, news: News) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        watcher.register("", news, "tell")
+    with pytest.raises(TypeError, match="text or bytes"):
+        watcher.add_key(7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="text or bytes"):
+        watcher.put(None, "value")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="empty"):
+        watcher.add_key(["good", ""])
+    assert watcher.keys == []
+
+
+def test_bad_values_are_refused(watcher: Watcher, fresh_key: str) -> None:
+    with pytest.raises(TypeError, match=r"json\.dumps"):
+        watcher.put(fresh_key, {"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="whole seconds"):
+        watcher.put(fresh_key, "x", ttl=0)
+
+
+def test_an_unknown_method_is_named_with_those_that_there_are(
+    watcher: Watcher, fresh_key: str
+) -> None:
+    with pytest.raises(AttributeError, match=r"Luis.*no method 'do_thing'.*do_things"):
+        watcher.register(fresh_key, Subscriber("Luis"), "do_thing")
+    assert watcher.keys == []
+
+
+def test_what_cannot_be_called_is_refused(watcher: Watcher, fresh_key: str) -> None:
+    with pytest.raises(TypeError, match="something to call"):
+        watcher.register(fresh_key, Subscriber("Luis"), "name")
+    with pytest.raises(TypeError, match="something to call"):
+        watcher.register(fresh_key, Subscriber("Luis"), 7)  # type: ignore[arg-type]
+
+
+def test_a_closed_watcher_says_so(watcher: Watcher, fresh_key: str, news: News) -> None:
+    watcher.close()
+    calls = [
+        lambda: watcher.register(fresh_key, news, "tell"),
+        lambda: watcher.add_key(fresh_key),
+        lambda: watcher.on(fresh_key)(print),
+        lambda: watcher.events(fresh_key),
+        lambda: watcher.sync(),
+        lambda: watcher.wait_for(fresh_key),
+        lambda: watcher.put(fresh_key, "x"),
+        lambda: watcher.get(fresh_key),
+        lambda: watcher.delete(fresh_key),
+    ]
+    for call in calls:
+        with pytest.raises(WatcherClosed, match="new Watcher"):
+            call()
+    assert watcher.status.state == "closed"
+    assert "closed" in repr(watcher)
+
+
+def test_an_async_callback_without_a_loop_says_what_to_do(watcher: Watcher, fresh_key: str) -> None:
+    async def call(event: object) -> None: ...
+
+    with pytest.raises(RuntimeError, match="event loop"):
+        watcher.on(fresh_key)(call)
+    assert watcher.keys == []
+
+
+def test_a_value_over_the_servers_limit_is_refused(etcd: LocalEtcd, fresh_key: str) -> None:
+    with Watcher(etcd.url, api="v3") as watcher, pytest.raises(RequestRejected, match="too large"):
+        watcher.put(fresh_key, "x" * 2_000_000)
+
+
+def test_a_failing_callback_is_kept_counted_and_nobody_elses_affair(
+    watcher: Watcher, fresh_key: str, news: News, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Clumsy(Subscriber):
+        def stumble(self, key: str, value: str | None) -> None:
+            raise LookupError(f"no shelf for {value}")
+
+    clumsy = Clumsy("Rosa")
+    watcher.register(fresh_key, clumsy, "stumble")
+    watcher.register(fresh_key, news, "tell")
+    watcher.put(fresh_key, "one")
+    watcher.put(fresh_key, "two")
+    watcher.sync()
+    assert news.values == ["one", "two"]
+    delivery = watcher.delivery(clumsy)
+    assert (delivery.delivered, delivery.failed) == (0, 2)
+    assert "LookupError: no shelf for two" in delivery.last_error
+    assert "no shelf for one" in caplog.text
+    assert "Rosa" in caplog.text

@@ -1,0 +1,118 @@
+"""Closing: prompt, final, and nothing left."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+
+import pytest
+
+from etcd_watcher import LocalEtcd, Watcher
+from tests.watcher.conftest import News, eventually
+
+
+def threads() -> set[str]:
+    return {each.name for each in threading.enumerate() if each is not threading.main_thread()}
+
+
+def sockets() -> set[str]:
+    names = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:"):
+            names.add(target)
+    return names
+
+
+def test_close_leaves_no_thread_and_no_socket(
+    etcd: LocalEtcd, api: str, fresh_key: str, news: News
+) -> None:
+    threads_before, sockets_before = threads(), sockets()
+    watcher = Watcher(etcd.url, api=api)
+    watcher.register(fresh_key, news, "tell")
+    watcher.put(fresh_key, "one")
+    watcher.sync()
+    stream = watcher.events(fresh_key, since=1)
+    next(stream)
+    began = time.monotonic()
+    watcher.close()
+    assert time.monotonic() - began < 2
+    # gRPC ends its own thread and sockets a moment after its channel was closed.
+    assert eventually(lambda: threads() <= threads_before)
+    assert eventually(lambda: sockets() <= sockets_before)
+
+
+def test_closing_twice_is_closing_once(watcher: Watcher) -> None:
+    watcher.close()
+    watcher.close()
+    assert watcher.status.state == "closed"
+
+
+def test_close_from_a_callback_returns(watcher: Watcher, fresh_key: str) -> None:
+    closed = threading.Event()
+
+    @watcher.on(fresh_key)
+    def close(_: object) -> None:
+        watcher.close()
+        closed.set()
+
+    watcher.put(fresh_key, "bye")
+    assert closed.wait(2)
+
+
+def test_close_during_a_callback_does_not_wait_for_it(watcher: Watcher, fresh_key: str) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    @watcher.on(fresh_key)
+    def block(_: object) -> None:
+        began.set()
+        go_on.wait(30)
+
+    watcher.put(fresh_key, "x")
+    assert began.wait(10)
+    start = time.monotonic()
+    watcher.close()
+    assert time.monotonic() - start < 2
+    go_on.set()
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_close_with_a_dead_server_returns(api: str, news: News, fault: str) -> None:
+    with LocalEtcd() as server:
+        watcher = Watcher(server.url, api=api)
+        watcher.register("key", news, "tell")
+        getattr(server, fault)()
+        start = time.monotonic()
+        watcher.close()
+        assert time.monotonic() - start < 2
+        if fault == "pause":
+            server.resume()
+
+
+def test_a_watcher_that_nobody_holds_closes_by_itself(
+    etcd: LocalEtcd, api: str, fresh_key: str, news: News
+) -> None:
+    before = threads()
+    watcher = Watcher(etcd.url, api=api)
+    watcher.register(fresh_key, news, "tell")
+    del watcher
+    gc.collect()
+    assert eventually(lambda: threads() <= before)
+
+
+def test_iterators_end_with_the_watcher(watcher: Watcher, fresh_key: str) -> None:
+    stream = watcher.events(fresh_key)
+    came: list[object] = []
+    reader = threading.Thread(target=lambda: came.extend(stream))
+    reader.start()
+    watcher.put(fresh_key, "one")
+    watcher.wait_for(fresh_key)
+    watcher.close()
+    reader.join(2)
+    assert not reader.is_alive()
+    assert len(came) <= 1
