@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from etcd_watcher.endpoints import is_loopback
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.table import one_line, plural
 
@@ -84,7 +85,7 @@ def watcher_html(
     facts = card_html(
         f"Watcher ({api})",
         [
-            ("endpoints", text(", ".join(endpoints))),
+            ("endpoints", text(", ".join(dict.fromkeys(map(_place, endpoints))))),
             ("state", text(status.state) + reason),
             ("journal", text(repr(journal))),
         ],
@@ -95,6 +96,15 @@ def watcher_html(
     ]
     more = f"<p>… {plural(len(keys) - 50, 'more key')}</p>" if len(keys) > 50 else ""  # noqa: PLR2004
     return facts + (table_html(("key", "subscribers"), rows) + more if rows else "")
+
+
+def _place(endpoint: str) -> str:
+    """Name an endpoint, without the port of a local one.
+
+    A `LocalEtcd` has another port at each start: with it, a saved notebook would differ from every
+    run. `Watcher.endpoints` tells it.
+    """
+    return "this machine" if is_loopback(endpoint) else endpoint
 
 
 def _kind(event: Event) -> str:
