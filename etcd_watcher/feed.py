@@ -247,13 +247,19 @@ class Feed:
                 self._lose(error, failures)
                 self._back_off(failures)
                 continue
-            with self._state:
-                if not self._closed and self._scope is not None:
-                    self._watch = watch
-                    if self._scope is not scope:
-                        watch.retarget(self._scope, self._complete)
-                    return watch
+            if self._adopt(watch, scope):
+                return watch
             watch.close()
+
+    def _adopt(self, watch: Watch, scope: KeyRange) -> bool:
+        """Make a new watch the present one; False where nothing is to be watched any more."""
+        with self._state:
+            if self._closed or self._scope is None:
+                return False
+            self._watch = watch
+            if self._scope is not scope:
+                watch.retarget(self._scope, self._complete)
+            return True
 
     def _take(self, watch: Watch, batch: Batch) -> bool:
         """Publish a batch; tell whether the connection proved good."""

@@ -74,12 +74,12 @@ def test_alone() -> None:
 
 
 @pytest.mark.parametrize("ours_first", [False, True])
-def test_beside_stubs_of_etcds_own_files(ours_first: bool) -> None:
+def test_beside_stubs_of_etcds_own_files(*, ours_first: bool) -> None:
     run(*((USE_OURS, STUBS, USE_OURS) if ours_first else (STUBS, USE_OURS)))
 
 
 @pytest.mark.parametrize("ours_first", [False, True])
-def test_beside_aetcd(ours_first: bool) -> None:
+def test_beside_aetcd(*, ours_first: bool) -> None:
     if importlib.util.find_spec("aetcd") is None:
         if os.environ.get("CI"):
             pytest.fail("CI installs aetcd")

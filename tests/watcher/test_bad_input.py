@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,12 +108,12 @@ def test_what_cannot_be_called_is_refused(watcher: Watcher, fresh_key: str) -> N
 
 def test_a_closed_watcher_says_so(watcher: Watcher, fresh_key: str, news: News) -> None:
     watcher.close()
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: watcher.register(fresh_key, news, "tell"),
         lambda: watcher.add_key(fresh_key),
         lambda: watcher.on(fresh_key)(print),
         lambda: watcher.events(fresh_key),
-        lambda: watcher.sync(),
+        watcher.sync,
         lambda: watcher.wait_for(fresh_key),
         lambda: watcher.put(fresh_key, "x"),
         lambda: watcher.get(fresh_key),

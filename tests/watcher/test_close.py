@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +19,9 @@ def threads() -> set[str]:
 
 def sockets() -> set[str]:
     names = set()
-    for descriptor in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
+            target = str(descriptor.readlink())
         except FileNotFoundError:
             continue
         if target.startswith("socket:"):

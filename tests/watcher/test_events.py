@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import threading
+import urllib.request
+from collections.abc import Callable
 
 import pytest
 
 from etcd_watcher import Compacted, Event, LocalEtcd, Watcher
+from etcd_watcher.stream import EventStream
 from tests.watcher.conftest import News
 
 
@@ -52,29 +56,20 @@ def test_events_since_a_compacted_revision_is_an_error() -> None:
 
 
 def server_compact(server: LocalEtcd, revision: int) -> None:
-    import json
-    import urllib.request
-
     body = json.dumps({"revision": str(revision), "physical": True}).encode()
     urllib.request.urlopen(f"{server.url}/v3/kv/compaction", body, timeout=10).close()  # noqa: S310 - loopback
 
 
 def test_events_can_be_iterated_on_a_loop(watcher: Watcher, fresh_key: str) -> None:
-    async def read() -> list[str | None]:
-        values: list[str | None] = []
-        async for event in watcher.events(fresh_key):
-            values.append(event.value)
-            if len(values) == 3:
-                break
-        return values
+    async def read(events: EventStream) -> list[str | None]:
+        return [(await anext(events)).value for _ in range(3)]
 
     async def main() -> list[str | None]:
-        reading = asyncio.create_task(read())
-        while not watcher._registry.mailboxes():
-            await asyncio.sleep(0)
-        for number in range(3):
-            await asyncio.to_thread(watcher.put, fresh_key, str(number))
-        return await asyncio.wait_for(reading, 10)
+        with watcher.events(fresh_key) as events:
+            reading = asyncio.create_task(read(events))
+            for number in range(3):
+                await asyncio.to_thread(watcher.put, fresh_key, str(number))
+            return await asyncio.wait_for(reading, 10)
 
     assert asyncio.run(main()) == ["0", "1", "2"]
 
@@ -228,7 +223,7 @@ def test_an_interrupt_leaves_the_watcher_usable(
     watcher.register(fresh_key, news, "tell")
     watcher.put(fresh_key + "-stuck", "x")
     stream = watcher.events(fresh_key)
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "sync": lambda: watcher.sync(30),
         "wait_for": lambda: watcher.wait_for(fresh_key, timeout=30),
         "events": lambda: next(stream),

@@ -9,7 +9,7 @@ import threading
 import psutil
 import pytest
 
-from etcd_watcher import LocalEtcd, Watcher
+from etcd_watcher import Event, EventType, LocalEtcd, Watcher
 from tests.watcher.conftest import News
 
 KEYS = 10_000
@@ -30,7 +30,7 @@ def ours(before: set[threading.Thread]) -> list[str]:
 
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_ten_thousand_keys_cost_one_connection_and_few_threads(
-    etcd: LocalEtcd, api: str, fresh_key: str, one_by_one: bool
+    etcd: LocalEtcd, api: str, fresh_key: str, *, one_by_one: bool
 ) -> None:
     before = set(threading.enumerate())
     keys = [f"{fresh_key}-{number:05}" for number in range(KEYS)]
@@ -53,8 +53,6 @@ def test_ten_thousand_keys_cost_one_connection_and_few_threads(
 
 def calls_per_event(watcher: Watcher, keys: list[str]) -> int:
     """Count Python calls on the feed's and the worker's thread for events of these keys."""
-    from etcd_watcher.event import Event, EventType
-
     counted = 0
 
     def count(*_: object) -> None:
@@ -63,7 +61,19 @@ def calls_per_event(watcher: Watcher, keys: list[str]) -> int:
 
     start = watcher.revision + 1
     events = [
-        Event(EventType.PUT, key.encode(), b"x", None, start + at, start, 1, 0, "put", False, False)
+        Event(
+            type=EventType.PUT,
+            raw_key=key.encode(),
+            raw_value=b"x",
+            raw_prev_value=None,
+            revision=start + at,
+            created=start,
+            version=1,
+            lease=0,
+            action="put",
+            expired=False,
+            synthetic=False,
+        )
         for at, key in enumerate(keys)
     ]
     with watcher._demux.lock:

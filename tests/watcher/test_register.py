@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from etcd_watcher import LocalEtcd, Subscriber, Watcher
+from etcd_watcher import Event, LocalEtcd, Subscriber, Watcher
 from tests.watcher.conftest import News
 
 
@@ -147,10 +149,10 @@ def test_one_subscriber_gets_all_its_keys_in_revision_order(
 
 
 def test_on_calls_the_function_with_the_event(watcher: Watcher, fresh_key: str) -> None:
-    events = []
+    events: list[Event] = []
 
     @watcher.on(fresh_key)
-    def keep(event: object) -> None:
+    def keep(event: Event) -> None:
         events.append(event)
 
     watcher.put(fresh_key, "one")
@@ -167,9 +169,6 @@ def test_on_calls_the_function_with_the_event(watcher: Watcher, fresh_key: str) 
 @pytest.fixture
 def burning() -> Iterator[None]:
     """Keep the other core busy."""
-    import subprocess
-    import sys
-
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     yield
     busy.kill()
