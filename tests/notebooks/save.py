@@ -9,6 +9,7 @@ saved from JupyterLab needs it too, or tests/notebooks tells what is too much in
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -20,9 +21,16 @@ METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 """What is true on every machine: no version, which would change with each Python."""
 
 
+def read(path: Path) -> nbformat.NotebookNode:
+    """Give a notebook as it is, whatever version of the format it has."""
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)  # type: ignore[no-untyped-call]
+    assert isinstance(notebook, nbformat.NotebookNode)
+    return notebook
+
+
 def save(path: Path) -> None:
     """Run a notebook and write it back."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     client = NotebookClient(
         notebook,
         timeout=60,
@@ -31,13 +39,13 @@ def save(path: Path) -> None:
     )
     client.execute()
     notebook.metadata = METADATA
-    merge_streams(notebook)
-    nbformat.write(notebook, path)
+    merge_streams(notebook.cells)
+    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
 
 
-def merge_streams(notebook: nbformat.NotebookNode) -> None:
+def merge_streams(cells: Iterable[nbformat.NotebookNode]) -> None:
     """Join what a cell printed, however many messages it came in."""
-    for cell in notebook.cells:
+    for cell in cells:
         outputs: list[nbformat.NotebookNode] = []
         for output in cell.get("outputs", []):
             before = outputs[-1] if outputs else None

@@ -1,0 +1,114 @@
+"""A person may run any cell again, and the whole notebook: nothing leaks, nothing comes twice."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from tests.notebooks.save import merge_streams, read
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+LEFT = """
+def left():
+    import gc, threading, psutil
+    gc.collect()
+    me = psutil.Process()
+    return {
+        "threads": sorted(t.name for t in threading.enumerate() if "etcd_watcher" in t.name),
+        "processes": len(me.children(recursive=True)),
+        "sockets": len(me.net_connections("inet")),
+    }
+print(left())
+"""
+
+TALE = ("Luis", "Antonio", "Juan", "Ana", "Eva", "Paul", "price/", "chapter/")
+"""How a line begins that a subscriber printed."""
+
+
+class Kernel:
+    """A notebook with a kernel of its own."""
+
+    def __init__(self, client: NotebookClient) -> None:
+        self._client = client
+        self.cells = [cell for cell in client.nb.cells if cell.cell_type == "code"]
+
+    def run(self, cell: NotebookNode) -> list[tuple[str, str]]:
+        """Run a cell and give what it showed."""
+        return self.run_source(cell.source)
+
+    def run_source(self, source: str) -> list[tuple[str, str]]:
+        """Run some code as a cell of its own and give what it showed."""
+        again = deepcopy(self.cells[0])
+        again.update(source=source, outputs=[], execution_count=None)
+        self._client.nb.cells.append(again)
+        self._client.execute_cell(again, len(self._client.nb.cells) - 1)
+        merge_streams([again])
+        shown = []
+        for output in again.outputs:
+            if output.output_type == "stream":
+                shown.append((output.name, output.text))
+            else:
+                shown += sorted(output.data.items())
+        return shown
+
+    def left(self) -> dict[str, object]:
+        """Give what runs in the kernel because of us."""
+        ((_, text),) = self.run_source(LEFT)
+        found: dict[str, object] = ast.literal_eval(text)
+        return found
+
+
+def told(shown: list[tuple[str, str]]) -> Counter[str]:
+    """Count the lines that subscribers printed."""
+    lines = [line for name, text in shown if name == "stdout" for line in text.splitlines()]
+    return Counter(line for line in lines if line.startswith(TALE))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = read(request.param)
+    client = NotebookClient(notebook, timeout=60)
+    with client.setup_kernel():
+        yield Kernel(client)
+
+
+def test_the_whole_notebook_again_gives_the_same_and_leaves_nothing(kernel: Kernel) -> None:
+    before = kernel.left()
+    *cells, end = kernel.cells
+    first = [kernel.run(cell) for cell in cells]
+    once = kernel.left()
+    # Not closed: the second run has to see to that by itself.
+    assert [kernel.run(cell) for cell in cells] == first
+    twice = kernel.left()
+    assert twice["processes"] == once["processes"]
+    assert twice["threads"].count("etcd_watcher-feed") == 1  # type: ignore[attr-defined]
+    closed = kernel.run(end)
+    assert kernel.left() == before
+    assert [kernel.run(cell) for cell in kernel.cells] == [*first, closed]
+    assert kernel.left() == before
+
+
+def test_each_cell_again_tells_nobody_twice(kernel: Kernel) -> None:
+    before = kernel.left()
+    *cells, end = kernel.cells
+    for cell in cells:
+        # Fewer is right, too: what was deleted is not deleted again.
+        first = told(kernel.run(cell))
+        assert told(kernel.run(cell)) <= first, cell.source
+    for cell in cells[::-1]:
+        first = told(kernel.run(cell))
+        assert told(kernel.run(cell)) <= first, cell.source
+    kernel.run(end)
+    kernel.run(end)
+    assert kernel.left() == before
