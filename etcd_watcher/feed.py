@@ -223,6 +223,13 @@ class Feed:
             except ConnectionFailed as error:
                 failures += 1
                 self._lose(error, failures)
+            except Exception as error:  # noqa: BLE001 - see below
+                # A defect of ours or of a library's, on an answer that nobody foresaw. The thread
+                # must not die of it unseen: it is logged, it shows in `status`, and the watch is
+                # made anew where it stood.
+                logger.exception("the feed failed; it begins again behind %d", self._complete)
+                failures += 1
+                self._lose(ConnectionFailed(f"internal error: {error!r}"), failures)
             finally:
                 self._drop(watch)
             if failures:

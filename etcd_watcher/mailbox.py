@@ -13,7 +13,7 @@ from typing import Protocol
 
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.subscriber import Delivery, Subscription
+from etcd_watcher.subscriber import Delivery, Subscriber, Subscription
 
 __all__ = ["MAILBOX_EVENTS", "Mailbox", "Refill"]
 
@@ -57,7 +57,7 @@ class Mailbox:
         self.who = who
         self.notify = notify
         """Called after events were put in; None for a mailbox that a worker empties."""
-        self.delivery = Delivery()
+        self.delivery = who.delivery if isinstance(who, Subscriber) else Delivery()
         self.exact: dict[bytes, Subscription] = {}
         self.prefixes: list[Subscription] = []
         self.queue: deque[tuple[Event, Subscription]] = deque()
@@ -166,6 +166,7 @@ class Mailbox:
                 if self.lag_from is None:
                     break
                 self.refill()
+                now = time.perf_counter()
                 continue
             event, subscription = self.queue[0]
             if subscription.loop is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 from etcd_watcher.arguments import Key, name_of
 from etcd_watcher.demux import Demux
@@ -57,13 +58,12 @@ class Registry:
         *,
         prefix: bool,
         make: Callable[[Key, KeyRange], Subscription] | None = None,
-        mailbox: Mailbox | None = None,
-    ) -> int:
-        """Watch keys, and subscribe a mailbox to them where one is given.
+        mailbox: Callable[[], Mailbox] | None = None,
+    ) -> None:
+        """Watch keys; with `make` and `mailbox`, subscribe that mailbox to them.
 
-        Returns
-        -------
-        The revision from which on, exclusive, changes are told.
+        Returns once the server has acknowledged the watch. What is told begins behind the revision
+        that the server had when it was asked.
 
         Raises
         ------
@@ -72,28 +72,30 @@ class Registry:
         """
         scopes = [self.scope(key, prefix=prefix) for key in keys]
         if not scopes:
-            return self._feed.revision
+            return
         revision = self._store.revision(self._timeout)
-        added: list[tuple[Route, Subscription]] = []
+        undo: list[Callable[[], None]] = []
         with self._demux.lock:
-            routes = [
-                self._route(key, scope, revision, prefix=prefix)
-                for key, scope in zip(keys, scopes, strict=True)
-            ]
-            if make is not None and mailbox is not None:
-                for key, route in zip(keys, routes, strict=True):
-                    subscription = make(key, route.scope)
-                    if self._subscribe(route, mailbox, subscription, revision):
-                        added.append((route, subscription))
+            owner = None if mailbox is None else mailbox()
+            for key, scope in zip(keys, scopes, strict=True):
+                route = self._route(key, scope, revision, prefix=prefix)
+                undo.append(partial(self._drop_if_unused, route))
+                if make is None or owner is None:
+                    if not route.asked_for:
+                        undo.append(partial(setattr, route, "asked_for", False))  # noqa: FBT003
+                    route.asked_for = True
+                else:
+                    subscription = make(key, scope)
+                    if self._subscribe(route, owner, subscription, revision):
+                        undo.append(partial(self._unsubscribe, route, subscription))
         try:
             self._feed.cover(scopes, revision, self._timeout)
         except BaseException:
-            self._undo(routes, added)
+            with self._demux.lock:
+                for step in reversed(undo):
+                    step()
+                self._narrow(scopes)
             raise
-        if make is None:
-            for route in routes:
-                route.asked_for = True
-        return revision
 
     def _route(self, key: Key, scope: KeyRange, revision: int, *, prefix: bool) -> Route:
         route = self._demux.router.find(scope, prefix=prefix)
@@ -101,14 +103,6 @@ class Registry:
             route = Route(name_of(key), scope, prefix, start=revision)
             self._demux.router.add(route)
         return route
-
-    def _undo(self, routes: list[Route], added: list[tuple[Route, Subscription]]) -> None:
-        with self._demux.lock:
-            for route, subscription in added:
-                self._unsubscribe(route, subscription)
-            for route in routes:
-                self._drop_if_unused(route)
-            self._narrow([route.scope for route in routes])
 
     def _subscribe(
         self, route: Route, mailbox: Mailbox, subscription: Subscription, revision: int
@@ -168,15 +162,7 @@ class Registry:
         prefix: bool,
     ) -> None:
         """Subscribe `who` to keys; what `make` gives for each says how they are told."""
-        for key in keys:
-            self.scope(key, prefix=prefix)
-        mailbox = self.mailbox_of(who)
-        try:
-            self.watch(keys, prefix=prefix, make=make, mailbox=mailbox)
-        except BaseException:
-            if not len(mailbox):
-                self.end(mailbox)
-            raise
+        self.watch(keys, prefix=prefix, make=make, mailbox=lambda: self.mailbox_of(who))
 
     def mailbox_of(self, who: object) -> Mailbox:
         """Give the mailbox of a subscriber, a new one where it has none."""

@@ -156,7 +156,7 @@ def open_stream(  # noqa: PLR0913 - the parts of a watcher that a stream needs
     def make(key: Key, scope: KeyRange) -> Subscription:
         return Subscription(name_of(key), scope, prefix)
 
-    registry.watch(keys, prefix=prefix, make=make, mailbox=mailbox)
+    registry.watch(keys, prefix=prefix, make=make, mailbox=lambda: mailbox)
     if since is not None:
         with demux.lock:  # it is as one that lags behind from there
             mailbox.queue.clear()

@@ -6,7 +6,7 @@ import inspect
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from etcd_watcher.event import Event
 from etcd_watcher.interactive import running_cell
@@ -49,6 +49,12 @@ class Delivery:
 class Subscriber:
     """Somebody with a name who prints the news. Subclass it to do something else with them.
 
+    Attributes
+    ----------
+    name : str
+    cell : int or None
+        The notebook cell that made it; None elsewhere.
+
     Any object with a method to call can be registered too; this is the one that lessons use.
 
     Examples
@@ -60,9 +66,16 @@ class Subscriber:
     """
 
     def __init__(self, name: str) -> None:
-        self.name: Final = name
-        self.cell: Final = running_cell()
-        """The notebook cell that made it; None elsewhere."""
+        self.name = name
+        self.cell = running_cell()
+
+    @property
+    def delivery(self) -> Delivery:
+        """How the calls of its methods went, by all watchers together."""
+        found = self.__dict__.get("_delivery")
+        if not isinstance(found, Delivery):  # made here: a subclass may not call our __init__
+            found = self.__dict__["_delivery"] = Delivery()
+        return found
 
     def do_things(self, key: str, value: str | None) -> None:
         """Print one line: who, which key, and its new value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from etcd_watcher.endpoints import Credentials
@@ -38,13 +39,14 @@ def open_store(
     ApiNotServed
         Something answers, but not on this API.
     """
+    deadline = time.monotonic() + timeout
     if api != "v3":
         store = _open_v2(endpoints, credentials, timeout)
         if store is not None:
             return store
         if api == "v2":
             raise ApiNotServed(NO_V2.format(endpoint=", ".join(endpoints)))
-    return _open_v3(endpoints, credentials, timeout)
+    return _open_v3(endpoints, credentials, deadline - time.monotonic())
 
 
 def _open_v2(endpoints: Sequence[str], credentials: Credentials, timeout: float) -> Store | None:

@@ -1,0 +1,72 @@
+"""A server that goes and comes back: the feed goes on where it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from etcd_watcher import LocalEtcd, Status, Watcher
+from tests.watcher.conftest import News
+
+
+@pytest.fixture
+def server() -> Iterator[LocalEtcd]:
+    """A server of the test's own."""
+    with LocalEtcd(version="3.5") as made:
+        yield made
+
+
+@pytest.mark.parametrize("stop", ["restart", "kill"])
+def test_nothing_is_lost_or_told_twice_over_a_restart(
+    server: LocalEtcd, api: str, news: News, stop: str
+) -> None:
+    with Watcher(server.url, api=api) as watcher:
+        watcher.register("key", news, "tell")
+        for number in range(10):
+            server.put("key", f"before {number}", api=api)
+        if stop == "restart":
+            server.restart()
+        else:
+            server.kill()
+            server.start()
+        for number in range(10):
+            server.put("key", f"after {number}", api=api)
+        watcher.sync()
+        assert news.values == [
+            f"{when} {number}" for when in ("before", "after") for number in range(10)
+        ]
+        assert watcher.status.state == "connected"
+
+
+def test_the_status_tells_of_the_loss_and_the_journal_keeps_it(
+    server: LocalEtcd, api: str, news: News
+) -> None:
+    with Watcher(server.url, api=api) as watcher:
+        watcher.register("key", news, "tell")
+        assert watcher.status == Status("connected", server.url)
+        server.kill()
+        cursor = watcher.journal.cursor(since=0)
+        while watcher.status.state == "connected":
+            assert cursor.wait(10)
+            cursor.read()
+        lost = watcher.status
+        assert (lost.state, lost.endpoint) == ("reconnecting", server.url)
+        assert lost.reason
+        assert lost.next_try is not None
+        server.start()
+        watcher.sync()
+        assert watcher.status.state == "connected"
+        states = [each.state for each in watcher.journal if isinstance(each, Status)]
+        assert states == ["reconnecting", "connected"]
+
+
+def test_a_key_can_be_registered_after_a_reconnect(server: LocalEtcd, api: str, news: News) -> None:
+    with Watcher(server.url, api=api) as watcher:
+        watcher.add_key("first")
+        server.restart()
+        watcher.sync()
+        watcher.register("second", news, "tell")
+        watcher.put("second", "x")
+        watcher.sync()
+        assert news.values == ["x"]
