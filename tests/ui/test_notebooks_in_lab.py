@@ -53,6 +53,10 @@ def test_the_walkthrough_shows_the_news_of_each_subscriber(
         news = printed.filter(has_text=f"{name}: ").last
         news.scroll_into_view_if_needed()
         assert news.is_visible(), f"{name} got no news"
+    # For the picture: from the first news on.
+    printed.filter(has_text="Antonio: ").first.evaluate(
+        "line => line.closest('.jp-Cell').scrollIntoView({block: 'start'})"
+    )
     image = IMAGE if os.environ.get("UPDATE_IMAGES") == "1" else tmp_path / IMAGE.name
     image.parent.mkdir(parents=True, exist_ok=True)
     notebook.page.screenshot(path=image)
