@@ -66,7 +66,7 @@ def test_what_was_written_before_sync_has_been_told_after_it(
             if told.pop(slash + key, []) != expected:
                 early.append(key)
         gaps = [each for each in watcher.journal if isinstance(each, Gap)]
-    # On v2 we may fall out of the server's window of 1,000 changes; then the keys that came and
-    # went meanwhile are in a named gap.
-    if not gaps:
-        assert early == []
+    # On v2 we may fall out of the server's window of 1,000 changes. Then keys that came and went
+    # meanwhile are in a named gap; those that are still there have been told all the same.
+    came_and_went = [key for key in early if int(key.rpartition("-")[2]) % 2]
+    assert early == (came_and_went if gaps else [])
