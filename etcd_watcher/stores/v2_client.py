@@ -12,16 +12,29 @@ from etcd_watcher.errors import ApiNotServed, RequestRejected
 from etcd_watcher.keys import to_bytes
 from etcd_watcher.stores.base import KeyValue
 from etcd_watcher.stores.v2_http import Connection, Reply
-from etcd_watcher.stores.v2_keys import Place, quote
+from etcd_watcher.stores.v2_keys import Place, is_hidden, quote
 from etcd_watcher.stores.v2_wire import TransportFailed
 
-__all__ = ["Client", "EmptyAnswer", "Listing", "delete", "explain", "list_place", "read_index"]
+__all__ = [
+    "Client",
+    "EmptyAnswer",
+    "Listing",
+    "delete",
+    "explain",
+    "find_change",
+    "list_place",
+    "read_index",
+]
 
 NOT_THERE = (etcd.EtcdKeyNotFound, etcd.EtcdNotDir)
 """There is no such key; or one above it is a key, and not a directory."""
 
 OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
 """HTTP's statuses."""
+
+DEEPEST = 63
+"""Polls that are sent at once with a first, while we are behind: 15,000 changes/s then instead of
+4,000 (etcd 3.5, with both of two cores for us and etcd)."""
 
 LEADERLESS = {300, 301, 400}
 """Error codes of a member that cannot serve for now, where another could."""
@@ -37,7 +50,9 @@ class Client(etcd.Client):  # type: ignore[misc]  # python-etcd has no types
     Attributes
     ----------
     index : int
-        The newest index that an answer told of; 0 if there was none.
+        The newest index that the last answer told of; 0 if there was none.
+    asks_ahead : bool
+        Whether several polls are sent at once while we are behind.
     """
 
     http: Connection
@@ -53,6 +68,11 @@ class Client(etcd.Client):  # type: ignore[misc]  # python-etcd has no types
         )
         self.http = connection
         self.index = 0
+        self.asks_ahead = True
+        self._ahead = 0
+        """How many polls for the next indices go out with a poll."""
+        self._is_dense = False
+        """Whether the last change had the very index that was polled for."""
 
     def api_execute(
         self,
@@ -62,12 +82,18 @@ class Client(etcd.Client):  # type: ignore[misc]  # python-etcd has no types
         timeout: float | None = None,  # noqa: ARG002 - the connection has a deadline
     ) -> Reply:
         """Carry out a request. python-etcd's own logs each failure, and may try elsewhere."""
-        query = urlencode(params or {})
+        params = params or {}
+        query = urlencode(params)
         if method == self._MPUT:
             reply = self.http.exchange(method, path, query)
         else:
-            polls = params is not None and "wait" in params
-            reply = self.http.exchange(method, f"{path}?{query}", polls=polls)
+            index = params.get("waitIndex", 0)
+            ahead = (
+                f"{path}?{urlencode(params | {'waitIndex': each})}"
+                for each in range(index + 1, index + 1 + self._ahead)
+            )
+            polls = "wait" in params
+            reply = self.http.exchange(method, f"{path}?{query}", polls=polls, ahead=ahead)
         self.index = int(reply.headers.get("x-etcd-index", 0))
         if reply.status == OK and not reply.data:
             raise EmptyAnswer
@@ -78,6 +104,27 @@ class Client(etcd.Client):  # type: ignore[misc]  # python-etcd has no types
             )
         answer: Reply = self._handle_server_response(reply)
         return answer
+
+    def poll(self, place: Place, after: int) -> Any:
+        """Give the first change in a place behind an index: an `EtcdResult`."""
+        try:
+            change = self.watch(place.url, index=after + 1, recursive=place.recursive or None)
+        except BaseException:
+            self._ahead = 0
+            raise
+        behind = self.index - change.modifiedIndex
+        self._is_dense = change.modifiedIndex == after + 1
+        if self.asks_ahead and self._is_dense and behind > 0:
+            self._ahead = min(2 * self._ahead + 1, behind, DEEPEST)
+        else:
+            # Where changes of others lie between, most answers would repeat each other.
+            self._ahead = 0
+        return change
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the next change is here, so that `poll` does not have to wait for it."""
+        return self._is_dense and self.http.has_answer
 
 
 def explain(error: etcd.EtcdException, endpoint: str, path: bytes) -> Exception:
@@ -156,6 +203,26 @@ def read_index(client: Client, key: bytes) -> int:
         return int(client.read(quote(key), quorum=True).etcd_index)
     except NOT_THERE as error:
         return int(error.payload["index"])
+
+
+def find_change(client: Client, place: Place, after: int, until: int) -> int | None:
+    """Look at each change behind `after`, up to `until`, until one is in a place.
+
+    Returns
+    -------
+    int or None
+        Its index; 0 where there is none; None where a poll may be told of one, or not.
+    """
+    index = after
+    while index < until:
+        change = client.watch("/", index=index + 1, recursive=True)
+        index = int(change.modifiedIndex)
+        key = to_bytes(change.key)
+        if key in place and not is_hidden(key):
+            return index
+        if change.dir and place.path.startswith(key):
+            return None
+    return 0
 
 
 def delete(client: Client, place: Place) -> int:

@@ -9,8 +9,8 @@ things that urllib3 cannot do made it necessary, and a fourth came with them:
   range that is polled anyway costs the server nothing.
 - Our end of a connection can be closed on its own. That makes etcd end a poll in an orderly way,
   and how it ends tells whether there was a change (`V2Watch._doubt`).
-- Its requests take well under half the time of urllib3's, so that bursts are followed that
-  python-etcd's own loop falls behind.
+- Its requests take under half the time of urllib3's, and several can be sent at once: so bursts are
+  followed that python-etcd's own loop falls behind.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from __future__ import annotations
 import base64
 import ssl
 import time
+from collections import deque
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from etcd_watcher.endpoints import Credentials
@@ -27,6 +29,9 @@ __all__ = ["Connection", "Reply", "Silence"]
 
 LONGEST_HEAD = 1 << 16
 """Bytes of headers beyond which it is not etcd that answers."""
+
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+"""What ends the answer to a poll, and is in none: JSON has no line breaks of its own."""
 
 NOT_HTTP = "its answer is not HTTP"
 
@@ -91,12 +96,12 @@ class Connection:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._asked: tuple[str, str] | None = None
-        """The request under way."""
+        self._asked: deque[tuple[str, str]] = deque()
+        """The requests under way: the one whose answer comes next, and those sent ahead."""
         self._reused = False
-        """Whether the connection is older than that request."""
+        """Whether the connection is older than these requests."""
         self._reply: Reply | None = None
-        """Its answer, once the headers are here."""
+        """The answer that comes, once its headers are here."""
         self._buffer = bytearray()
         self._body = bytearray()
         self._half_closed = False
@@ -105,7 +110,17 @@ class Connection:
     @property
     def busy(self) -> bool:
         """Whether a request is under way."""
-        return self._asked is not None
+        return bool(self._asked)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there are requests under way behind the first."""
+        return len(self._asked) > 1
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether the answer to a poll is here, so that it takes no waiting."""
+        return bool(self._asked) and LAST_CHUNK in self._buffer
 
     def close(self) -> None:
         if self._wire is not None:
@@ -118,16 +133,32 @@ class Connection:
     def half_close(self) -> None:
         """Tell the server that we have nothing more to say: it then ends the poll under way.
 
-        A first byte of a next request would do too, but only up to Go 1.12.
+        Not if others were sent ahead. (And the first byte of a next request does not end it.)
         """
         self._half_closed = True
         if self._wire is not None:
             self._wire.end()
 
     def exchange(
-        self, method: str, target: str, body: str | None = None, *, polls: bool = False
+        self,
+        method: str,
+        target: str,
+        body: str | None = None,
+        *,
+        polls: bool = False,
+        ahead: Iterable[str] = (),
     ) -> Reply:
         """Send a request, or take up the wait for its answer, and give the answer.
+
+        Parameters
+        ----------
+        method, target, body : str
+            The request.
+        polls : bool
+            Whether it is a long poll.
+        ahead : iterable of str
+            Targets of the next requests, to be sent with this one. Answers that nobody has asked
+            for when another's turn comes are dropped.
 
         Raises
         ------
@@ -136,9 +167,16 @@ class Connection:
         Interrupted, Silence
             The request is then still under way.
         """
-        if self._asked != (method, target):
-            self._ask(method, target, body)
+        request = (method, target)
+        if request not in self._asked:
+            # Polls that were sent ahead of a change that has passed them have their answers at
+            # once, and are dropped below. Any other request under way was given up.
+            if self._wire is not None and (not polls if self.busy else self._wire.has_ended()):
+                self.close()
+            self._ask([request, *((method, each) for each in ahead)], body)
         try:
+            while self._asked[0] != request:
+                self._answer(polls=polls)
             reply = self._answer(polls=polls)
         except TransportFailed:
             unheard = self._reused and self._reply is None and not self._buffer
@@ -149,30 +187,27 @@ class Connection:
             raise
         if self._half_closed or reply.headers.get("connection", "").lower() == "close":
             self.close()
-        self._asked = self._reply = None
         return reply
 
-    def _ask(self, method: str, target: str, body: str | None) -> None:
-        if self._wire is not None and (self.busy or self._wire.has_ended()):
-            self.close()
-        self._begin_anew()
-        lines = f"{method} {target} HTTP/1.1\r\n{self._common}"
+    def _ask(self, requests: list[tuple[str, str]], body: str | None) -> None:
+        text = self._common
         if body is not None:
-            lines += (
+            text += (
                 "Content-Type: application/x-www-form-urlencoded\r\n"
                 f"Content-Length: {len(body)}\r\n"
             )
+        text += f"\r\n{body or ''}"
+        text = "".join(f"{method} {target} HTTP/1.1\r\n{text}" for method, target in requests)
         try:
             if self._wire is None:
                 self._wire = Wire(self._host, self._port, self._context, self.waker, self.deadline)
             else:
                 self._reused = True
-            request = f"{lines}\r\n{body or ''}".encode("ascii")
-            self._wire.send(request, self.waker, self.deadline)
+            self._wire.send(text.encode("ascii"), self.waker, self.deadline)
         except BaseException:
             self.close()
             raise
-        self._asked = (method, target)
+        self._asked.extend(requests)
 
     def _receive(self, *, polls: bool) -> None:
         """Add what comes next to the buffer."""
@@ -189,6 +224,7 @@ class Connection:
             raise TransportFailed("no answer in time", sent=True)
 
     def _answer(self, *, polls: bool) -> Reply:
+        """Give the next answer."""
         reply = self._reply
         if reply is None:
             while (end := self._buffer.find(b"\r\n\r\n")) < 0:
@@ -208,6 +244,10 @@ class Connection:
             self._body += self._buffer[:length]
             del self._buffer[:length]
         reply.data = bytes(self._body)
+        self._body.clear()
+        self._reply, self.acknowledged = None, 0.0
+        self._asked.popleft()
+        self._reused = False
         return reply
 
     def _read_chunk(self, *, polls: bool) -> bool:

@@ -12,7 +12,7 @@ What holds on the server (read in the `v2store` of etcd 3.4 and 3.5, and measure
 - The `refresh` of a TTL takes an index, and nobody is told.
 
 There is no request for progress. How we know nevertheless that there is nothing more is told at
-`V2Watch._doubt` and `V2Watch._is_clear`.
+`V2Watch._doubt` and `V2Watch._look`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import etcd
 
-from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
+from etcd_watcher.errors import Compacted, ConnectionFailed, EtcdWatcherError, StoreClosed
 from etcd_watcher.event import Event
-from etcd_watcher.keys import KeyRange, to_bytes
+from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch
-from etcd_watcher.stores.v2_client import EmptyAnswer, explain
+from etcd_watcher.stores.v2_client import EmptyAnswer, explain, find_change
 from etcd_watcher.stores.v2_http import Silence
-from etcd_watcher.stores.v2_keys import is_hidden, place_of
+from etcd_watcher.stores.v2_keys import place_of
 from etcd_watcher.stores.v2_mirror import Mirror
 from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker
 
@@ -56,6 +56,12 @@ QUIET = 0.25
 
 POLL_AGE = 200.0
 """Seconds until a quiet poll is made anew; the server drops it after 300."""
+
+GLANCE = 0.001
+"""Seconds of quiet until we look for ourselves, where there are few changes to look at."""
+
+BATCH = 256
+"""Events of one batch, at most, of those that are here."""
 
 NEAR = 32
 """Changes that are looked at one by one rather than disturbing a poll."""
@@ -98,7 +104,7 @@ class V2Watch:
         """Poll from `after` + 1 on, and forget what another poll told."""
         self._client.http.close()
         self._began = 0.0
-        """When the poll under way began."""
+        """When the poll under way began; 0 when there is none."""
         self._cursor = after
         """The next poll begins behind it."""
         self._seen = after
@@ -174,11 +180,12 @@ class V2Watch:
                 if not self._opened:
                     self._open()
                     return self._batch([], opened=True)
-                events = self._step()
+                if self._owes_progress():
+                    return self._batch([])
+                if events := self._gather():
+                    return self._batch(events)
             except Interrupted:
-                continue  # somebody wants something
-            if events or self._owes_progress():
-                return self._batch(events)
+                pass  # somebody wants something
 
     def _batch(self, events: list[Event], *, opened: bool = False) -> Batch:
         self._told, self._told_at = self._complete, time.monotonic()
@@ -244,14 +251,21 @@ class V2Watch:
         self._store.note(self._endpoint, index, anew=True)
         raise Compacted(index)
 
+    def _gather(self) -> list[Event]:
+        """Take the next step, and those whose answers are here."""
+        events = self._step()
+        # With a change in hand there is no waiting.
+        while events and len(events) < BATCH and self._client.has_next:
+            try:
+                events += self._step()
+            except (Interrupted, TransportFailed, EtcdWatcherError):
+                break  # it comes again
+        return events
+
     def _step(self) -> list[Event]:
         """Make one poll, or take it up again, and give what it brought."""
-        asked = self._wanted > self._complete and self._due <= self._cursor
         try:
-            if asked and not self._leaving and self._is_clear(self._wanted):
-                self._complete = self._wanted
-                return []
-            return self._take(self._poll(SETTLE if asked else IDLE))
+            return self._take(self._poll(self._patience()))
         except Silence:
             self._doubt()
         except EmptyAnswer:
@@ -259,24 +273,28 @@ class V2Watch:
         except etcd.EtcdEventIndexCleared as error:
             if self._complete <= self._cursor:
                 raise Compacted(int(error.payload["index"])) from error
+            self._client.http.close()
             self._cursor = self._complete
         except etcd.EtcdException as error:
             raise explain(error, self._endpoint, self._place.path) from error
         return []
 
+    def _patience(self) -> float:
+        """Give the seconds of quiet after which we doubt that there is anything to come."""
+        if self._leaving:
+            return QUIET if self._only_quiet else SIGN_OF_LIFE
+        if self._wanted <= self._complete or self._due > self._cursor:
+            return IDLE
+        return GLANCE if self._can_look(self._wanted) else SETTLE
+
     def _poll(self, patience: float) -> Any:
         wire = self._client.http
-        if self._leaving:
-            patience = QUIET if self._only_quiet else SIGN_OF_LIFE
         wire.patience = patience
-        if not wire.busy:
+        if not self._began or not wire.busy:
             self._began = time.monotonic()
             wire.deadline = self._began + SIGN_OF_LIFE
-        place = self._place
         try:
-            return self._client.watch(
-                place.url, index=self._cursor + 1, recursive=place.recursive or None
-            )
+            return self._client.poll(self._place, self._cursor)
         except TransportFailed:
             if not self._leaving or self._only_quiet:
                 raise
@@ -288,11 +306,12 @@ class V2Watch:
     def _take(self, change: Any) -> list[Event]:
         """Give the events of a change of the server's."""
         assert self._mirror is not None  # noqa: S101 - from `_open` on
-        self._leaving = 0
-        index = self._cursor = self._seen = int(change.modifiedIndex)
+        index = int(change.modifiedIndex)
+        events = self._mirror.apply(change, self._scope)
+        self._began, self._leaving = 0.0, 0
+        self._cursor = self._seen = index
         self._complete = max(self._complete, index)
         self._store.note(self._endpoint, index)
-        events = self._mirror.apply(change, self._scope)
         return events if index > self._after else []
 
     def _doubt(self) -> None:
@@ -311,12 +330,22 @@ class V2Watch:
         moment 4 polls of 100 ended without it; with 1 ms 1 of 12,000; with 5 ms none of 2,400.
         """
         wire = self._client.http
-        if self._leaving:
+        wanted = self._wanted if self._wanted > self._complete else 0
+        if wire.is_ahead:
+            # The server would not see us half-close: begin anew, with one poll.
+            wire.close()
+        elif self._leaving:
             if not self._only_quiet:
                 raise TransportFailed("it does not end a poll that we gave up", sent=True)
             self._conclude()
-            return
-        wanted = self._wanted if self._wanted > self._complete else 0
+        elif self._can_look(wanted):
+            self._look(wanted)
+        else:
+            self._say_goodbye(wanted)
+
+    def _say_goodbye(self, wanted: int) -> None:
+        """Half-close a quiet poll, unless nothing has happened on the server."""
+        wire = self._client.http
         index = wanted
         if not wanted or not self._store.has_reached(self._endpoint, wanted):
             index = self._index()
@@ -332,37 +361,35 @@ class V2Watch:
 
     def _conclude(self) -> None:
         """Draw the conclusion from a poll that ended without a change."""
+        began, self._began = self._began, 0.0
         if self._leaving:
             self._complete, self._leaving = max(self._complete, self._leaving), 0
-        elif time.monotonic() - self._began < STOPPING:
+        elif self._client.http.busy:
+            # Up to Go 1.12 a server takes the next request for our goodbye.
+            self._client.asks_ahead = False
+            self._client.http.close()
+        elif time.monotonic() - began < STOPPING:
             raise TransportFailed("it ends polls without an answer: it is about to stop", sent=True)
 
-    def _is_clear(self, index: int) -> bool:
+    def _can_look(self, index: int) -> bool:
+        near = self._complete < index <= self._complete + NEAR and index > self._looked
+        return near and self._store.has_reached(self._endpoint, index)
+
+    def _look(self, index: int) -> None:
         """Look at the changes up to `index` one by one: whether all are of other keys.
 
-        Where there are few that is faster than `_doubt` with a poll that has just begun, and
-        certain: each is in the server's history, so each look has an answer. Not so behind the
-        last change where only refreshes follow; then a look ends without one.
+        Where there are few that is faster than to wait until a poll that has just begun has
+        settled. And it is certain: each is in the server's history, so each look has an answer.
+        Not so behind the last change where only refreshes follow; then a look ends without one.
         """
-        near = self._complete < index <= self._complete + NEAR and index > self._looked
-        if not near or not self._store.has_reached(self._endpoint, index):
-            return False
+        self._looked = index
         try:
             with self._store.client(self._endpoint, self._waker, LOOK) as client:
                 client.http.patience = LOOK
-                reached = self._complete
-                while reached < index:
-                    change = client.watch("/", index=reached + 1, recursive=True)
-                    reached = int(change.modifiedIndex)
-                    key = to_bytes(change.key)
-                    if key in self._place and not is_hidden(key):
-                        self._due = reached
-                        return False
-                    if change.dir and self._place.path.startswith(key):
-                        break  # we may be told of it, or not
-                else:
-                    return True
+                found = find_change(client, self._place, self._complete, index)
         except (Silence, EmptyAnswer, TransportFailed, etcd.EtcdException):
-            pass  # only refreshes; or we are not allowed to look at the root
-        self._looked = index
-        return False
+            return  # only refreshes; or we are not allowed to look at the root
+        if found == 0:
+            self._complete = index
+        elif found is not None:
+            self._due = found
