@@ -68,7 +68,7 @@ def test_no_output_holds_what_differs_from_run_to_run(
     ("what", "text"),
     [
         ("a port", "http://127.0.0.1:23456"),
-        ("a path", 'File "/tmp/x.py"'),
+        ("a path", 'File "/var/x.py"'),
         ("an address in memory", "<function f at 0x7f3a5c0d1e40>"),
         ("a time", "12:34:56"),
         ("a date", "2026-11-03"),
