@@ -102,8 +102,21 @@ class Mirror:
         if key not in scope:
             return []
         created = change.createdIndex
-        put = EventType.PUT
-        return [Event(put, key, new, old, index, created, 0, 0, action, False, False)]  # noqa: FBT003
+        return [
+            Event(
+                EventType.PUT,
+                key,
+                new,
+                old,
+                index,
+                created,
+                version=0,
+                lease=0,
+                action=action,
+                expired=False,
+                synthetic=False,
+            )
+        ]
 
     def _fall(self, directory: bytes, index: int, scope: KeyRange, *, known: bool) -> list[_Gone]:
         """Give the keys that a directory's deletion takes along, sorted."""
@@ -130,7 +143,16 @@ def _overlap(one: KeyRange, other: KeyRange) -> bool:
 
 
 def _deletion(gone: _Gone, index: int, action: str) -> Event:
-    key, value, created = gone
-    expired = action == "expire"
-    delete = EventType.DELETE
-    return Event(delete, key, None, value, index, created, 0, 0, action, expired, False)  # noqa: FBT003
+    return Event(
+        EventType.DELETE,
+        gone.key,
+        None,
+        gone.value,
+        index,
+        gone.created,
+        version=0,
+        lease=0,
+        action=action,
+        expired=action == "expire",
+        synthetic=False,
+    )

@@ -265,7 +265,7 @@ class V2Watch:
     def _step(self) -> list[Event]:
         """Make one poll, or take it up again, and give what it brought."""
         try:
-            return self._take(self._poll(self._patience()))
+            return self._take(self._poll())
         except Silence:
             self._doubt()
         except EmptyAnswer:
@@ -287,9 +287,9 @@ class V2Watch:
             return IDLE
         return GLANCE if self._can_look(self._wanted) else SETTLE
 
-    def _poll(self, patience: float) -> Any:
+    def _poll(self) -> Any:
         wire = self._client.http
-        wire.patience = patience
+        wire.patience = self._patience()
         if not self._began or not wire.busy:
             self._began = time.monotonic()
             wire.deadline = self._began + SIGN_OF_LIFE
@@ -301,7 +301,7 @@ class V2Watch:
             # Something between us and the server takes a half-closed connection for a closed one.
             self._only_quiet = True
             self._leaving = 0
-            return self._poll(patience)
+            return self._poll()
 
     def _take(self, change: Any) -> list[Event]:
         """Give the events of a change of the server's."""

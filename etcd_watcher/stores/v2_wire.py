@@ -110,6 +110,8 @@ class Wire:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise TransportFailed(f"host {host} not found: {error}", sent=False) from error
+        self._advice = "" if context is not None else ": if it speaks TLS, use https://"
+        """For a server that goes away without a word."""
         reason = "it has no address"
         for tried, (family, kind, protocol, _, address) in enumerate(found):
             share = (until - time.monotonic()) / (len(found) - tried)
@@ -150,6 +152,13 @@ class Wire:
             ready = self._wait(waker, until)
         except ssl.SSLWantWriteError:
             ready = self._wait(waker, until, writing=True)
+        except ssl.SSLCertVerificationError:
+            raise
+        except OSError as error:
+            raise TransportFailed(
+                f"no TLS handshake ({_reason(error)}): if it does not speak TLS, use http://",
+                sent=False,
+            ) from error
         else:
             return True
         if not ready:
@@ -195,10 +204,11 @@ class Wire:
             except ssl.SSLWantWriteError:
                 ready = self._wait(waker, until, writing=True)
             except OSError as error:
-                raise TransportFailed(_reason(error), sent=True) from error
+                raise TransportFailed(_reason(error) + self._advice, sent=True) from error
             else:
                 if not received:
-                    raise TransportFailed("it closed the connection", sent=True)
+                    raise TransportFailed(f"it closed the connection{self._advice}", sent=True)
+                self._advice = ""
                 return received
             if not ready:
                 return b""
@@ -235,6 +245,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        wrong = error.reason == "WRONG_VERSION_NUMBER"
-        return "it does not speak TLS: try http://" if wrong else f"TLS: {error.reason or error}"
+        return f"TLS: {error.reason or error}"
     return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,246 @@
+"""etcd v2 with TLS, and with users who may not do everything."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from etcd_watcher.endpoints import Credentials
+from etcd_watcher.errors import ConnectionFailed, RequestRejected
+from etcd_watcher.local import LocalEtcd
+from etcd_watcher.local.binary import clean_environment, find_binary
+from etcd_watcher.local.ports import free_ports
+from etcd_watcher.stores.v2 import V2Store, serves_v2
+from tests.stores.v2_follower import TIMEOUT, Follower, put
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A server that speaks TLS only, and wants a certificate of its clients."""
+
+    port: int
+    files: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def path(self, name: str) -> str:
+        return str(self.files / name)
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(
+            ca_cert=self.path("ca.pem"), cert=self.path("client.pem"), key=self.path("client.key")
+        )
+
+
+def make_certificates(files: Path) -> None:
+    """Make an authority, and what it signs: for a server, for a client, and for another host."""
+    if shutil.which("openssl") is None:
+        pytest.skip("makes certificates with openssl")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=files, check=True, capture_output=True)
+
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    for name in ("ca", "stranger"):
+        openssl(
+            *["req", "-x509", *curve, "-days", "2", "-subj", f"/CN={name}"],
+            *["-keyout", f"{name}.key", "-out", f"{name}.pem"],
+        )
+    for name, address in (("server", "127.0.0.1"), ("client", "127.0.0.1")):
+        (files / "names").write_text(f"subjectAltName=IP:{address}\n", encoding="ascii")
+        openssl(
+            *["req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key"],
+            *["-out", f"{name}.csr"],
+        )
+        openssl(
+            *["x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"],
+            *["-CAcreateserial", "-days", "2", "-extfile", "names", "-out", f"{name}.pem"],
+        )
+
+
+@pytest.fixture
+def secured(any_version: str, tmp_path: Path) -> Iterator[Secured]:
+    make_certificates(tmp_path)
+    client, peer = free_ports(2)
+    made = Secured(client, tmp_path)
+    process = subprocess.Popen(
+        [
+            *[find_binary(any_version).path, "--enable-v2", "--log-level", "error"],
+            *["--data-dir", str(tmp_path / "data")],
+            *["--listen-client-urls", made.url, "--advertise-client-urls", made.url],
+            *["--listen-peer-urls", f"http://127.0.0.1:{peer}"],
+            *["--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"],
+            *["--initial-cluster", f"default=http://127.0.0.1:{peer}"],
+            *["--cert-file", made.path("server.pem"), "--key-file", made.path("server.key")],
+            *["--trusted-ca-file", made.path("ca.pem"), "--client-cert-auth"],
+        ],
+        env=clean_environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(made)
+        yield made
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(secured: Secured) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    with closing(V2Store([secured.url], credentials=secured.credentials)) as store:
+        while True:
+            try:
+                store.revision(1)
+            except ConnectionFailed:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)  # until it listens; it tells nobody
+            else:
+                return
+
+
+def test_everything_works_over_tls(secured: Secured) -> None:
+    assert serves_v2(secured.url, TIMEOUT, secured.credentials)
+    with closing(V2Store([secured.url], credentials=secured.credentials)) as store:
+        begin = store.revision(TIMEOUT)
+        revisions = [put(store, f"a/{number}", "x" * 10_000) for number in range(100)]
+        with Follower(store, b"a", prefix=True, after=begin) as follower:
+            follower.sync()
+            assert [event.revision for event in follower.events] == revisions
+            for number in range(50):  # far enough that the poll is half-closed
+                put(store, f"b/{number}")
+            follower.sync()
+            put(store, "a/last")
+            follower.sync()
+            assert follower.events[-1].key == "/a/last"
+            assert store.delete(b"a", TIMEOUT, prefix=True) == 101
+            follower.sync()
+            assert len(follower.events) == 202
+
+
+def refusal(url: str, credentials: Credentials) -> str:
+    with closing(V2Store([url], credentials=credentials)) as store:
+        began = time.monotonic()
+        with pytest.raises(ConnectionFailed) as caught:
+            store.revision(5)
+        assert time.monotonic() - began < 5
+        return str(caught.value)
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(secured: Secured) -> None:
+    assert "not to be trusted" in refusal(secured.url, Credentials())
+    stranger = Credentials(ca_cert=secured.path("stranger.pem"))
+    assert "not to be trusted" in refusal(secured.url, stranger)
+
+
+def test_a_certificate_for_another_host_is_refused(secured: Secured) -> None:
+    url = f"https://localhost:{secured.port}"
+    assert "localhost" in refusal(url, secured.credentials)
+
+
+def test_a_client_without_a_certificate_is_told_so(secured: Secured) -> None:
+    assert "TLS" in refusal(secured.url, Credentials(ca_cert=secured.path("ca.pem")))
+
+
+def test_tls_and_plain_do_not_mix_and_say_so(secured: Secured, any_etcd: LocalEtcd) -> None:
+    assert "http://" in refusal(any_etcd.url.replace("http:", "https:"), secured.credentials)
+    assert "https://" in refusal(secured.url.replace("https:", "http:"), Credentials())
+
+
+def test_a_file_without_a_certificate_is_an_error_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "no.pem"
+    path.write_text("nothing", encoding="ascii")
+    with pytest.raises(ValueError, match=r"no\.pem"):
+        V2Store(["https://127.0.0.1:1"], credentials=Credentials(ca_cert=str(path)))
+
+
+# Users.
+
+ROOT = ("root", "r00t")
+LUIS = ("luís", "日本:word")
+
+
+def administer(url: str, path: str, body: object, user: tuple[str, str] | None) -> None:
+    connection = HTTPConnection(str(urlsplit(url).netloc), timeout=TIMEOUT)
+    headers = {"Content-Type": "application/json"}
+    if user is not None:
+        pair = base64.b64encode(":".join(user).encode()).decode()
+        headers["Authorization"] = f"Basic {pair}"
+    connection.request("PUT", f"/v2/auth/{path}", json.dumps(body), headers)
+    response = connection.getresponse()
+    answer = response.read()
+    assert response.status < 300, answer
+    connection.close()
+
+
+@pytest.fixture
+def guarded(any_version: str) -> Iterator[LocalEtcd]:
+    """A server where luís may use what is below /mine, and the key /one, and guests nothing."""
+
+    def role(name: str, verb: str, keys: list[str]) -> dict[str, Any]:
+        return {"role": name, verb: {"kv": {"read": keys, "write": keys}}}
+
+    with LocalEtcd(version=any_version) as etcd:
+        administer(etcd.url, "users/root", {"user": ROOT[0], "password": ROOT[1]}, None)
+        administer(etcd.url, "enable", {}, None)
+        administer(etcd.url, "roles/guest", role("guest", "revoke", ["/*"]), ROOT)
+        administer(etcd.url, "roles/own", role("own", "permissions", ["/mine/*", "/one"]), ROOT)
+        account = {"user": LUIS[0], "password": LUIS[1], "roles": ["own"]}
+        administer(etcd.url, "users/lu%C3%ADs", account, ROOT)
+        yield etcd
+
+
+@pytest.mark.parametrize(("key", "prefix"), [(b"mine", True), (b"mine/x", False), (b"one", False)])
+def test_a_user_watches_what_they_may_read(
+    guarded: LocalEtcd,
+    key: bytes,
+    prefix: bool,  # noqa: FBT001
+) -> None:
+    with closing(V2Store([guarded.url], credentials=Credentials(*LUIS))) as store:
+        store.key_range(key, prefix=prefix)  # from here on it knows where it may ask
+        with (
+            Follower(store, key, prefix=prefix) as follower,
+            closing(V2Store([guarded.url], credentials=Credentials(*ROOT))) as root,
+        ):
+            written = f"{key.decode()}/x" if prefix else key.decode()
+            put(store, written, "1")
+            for number in range(3):
+                put(root, f"foreign/{number}")
+            follower.sync()
+            assert [event.key for event in follower.events] == [f"/{written}"]
+
+
+def test_a_user_is_told_what_they_may_not_do(guarded: LocalEtcd) -> None:
+    with closing(V2Store([guarded.url], credentials=Credentials(*LUIS))) as store:
+        with pytest.raises(RequestRejected, match="no permission for '/other'"):
+            put(store, "other")
+        watch = store.watch(store.key_range(b"other", prefix=True), 0)
+        with pytest.raises(RequestRejected, match="no permission for '/other'"):
+            watch.read()
+
+
+@pytest.mark.parametrize("user", [(LUIS[0], "wr0ng-word"), ("nobody", "wr0ng-word"), None])
+def test_whoever_is_not_known_is_refused_without_their_password_being_told(
+    guarded: LocalEtcd, user: tuple[str, str] | None
+) -> None:
+    credentials = Credentials() if user is None else Credentials(*user)
+    assert serves_v2(guarded.url, TIMEOUT, credentials)
+    with closing(V2Store([guarded.url], credentials=credentials)) as store:
+        with pytest.raises(RequestRejected) as caught:
+            store.get(b"mine/x", TIMEOUT)
+        assert "password" in str(caught.value)
+        assert "wr0ng" not in str(caught.value)
