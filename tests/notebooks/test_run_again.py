@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from etcd_watcher.local.binary import find_binary
 from tests.notebooks.save import merge_streams, read
 
 ROOT = Path(__file__).parents[2]
@@ -52,13 +54,7 @@ class Kernel:
         self._client.nb.cells.append(again)
         self._client.execute_cell(again, len(self._client.nb.cells) - 1)
         merge_streams([again])
-        shown = []
-        for output in again.outputs:
-            if output.output_type == "stream":
-                shown.append((output.name, output.text))
-            else:
-                shown += sorted(output.data.items())
-        return shown
+        return shown_by(again)
 
     def left(self) -> dict[str, object]:
         """Give what runs in the kernel because of us."""
@@ -67,20 +63,41 @@ class Kernel:
         return found
 
 
+def shown_by(cell: NotebookNode) -> list[tuple[str, str]]:
+    """Give what a cell showed."""
+    shown: list[tuple[str, str]] = []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            shown.append((output.name, output.text))
+        else:
+            shown += sorted(output.data.items())
+    return shown
+
+
 def told(shown: list[tuple[str, str]]) -> Counter[str]:
     """Count the lines that subscribers printed."""
     lines = [line for name, text in shown if name == "stdout" for line in text.splitlines()]
     return Counter(line for line in lines if line.startswith(TALE))
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
-def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    notebook = read(request.param)
-    client = NotebookClient(notebook, timeout=60)
+@contextmanager
+def running(path: Path) -> Iterator[Kernel]:
+    client = NotebookClient(read(path), timeout=60)
     with client.setup_kernel():
         yield Kernel(client)
+
+
+@pytest.fixture(autouse=True)
+def this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have kernels take their Python, and the package, from where we have them."""
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
+def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
+    with running(request.param) as kernel:
+        yield kernel
 
 
 def test_the_whole_notebook_again_gives_the_same_and_leaves_nothing(kernel: Kernel) -> None:
@@ -112,3 +129,14 @@ def test_each_cell_again_tells_nobody_twice(kernel: Kernel) -> None:
     kernel.run(end)
     kernel.run(end)
     assert kernel.left() == before
+
+
+def test_the_walkthrough_needs_no_curl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ETCD_BINARY", find_binary().path)
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with running(ROOT / "notebooks/01-walkthrough.ipynb") as kernel:
+        saved = [shown_by(cell) for cell in kernel.cells]
+        assert [kernel.run(cell) for cell in kernel.cells] == saved
+        ((_, curl),) = kernel.run_source("print(curl)")
+    assert curl.startswith('"')
