@@ -64,12 +64,16 @@ def find_binary(version: str | None = None, binary: str | os.PathLike[str] | Non
     ------
     NoBinary
         Nothing fits. The message lists what was found where, and says what to do.
+    TypeError
+        `version` is a number: 3.10 and 3.1 would be one.
 
     Examples
     --------
     >>> find_binary("3.5")
     Binary(path='/usr/local/bin/etcd', version='3.5.1')
     """
+    if version is not None and not isinstance(version, str):
+        raise TypeError(f'version is text, such as "3.5", not {version!r}')
     looked_at = []
     for origin, path in _candidates(binary):
         if path is None:

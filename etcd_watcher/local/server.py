@@ -292,16 +292,19 @@ class LocalEtcd:
 
     def _start(self, deadline: float) -> None:
         """Start the server on the ports that it had, or else on free ones."""
-        tries = 1
+        taken: list[StartFailed] = []
         while True:
             ports = self._ports or free_ports(2)
             try:
                 self._run(ports, deadline)
-            except _PortTaken:
+            except _PortTaken as error:
+                taken.append(error)
                 # Whoever has the URL waits for us there: at a restart no other port will do.
-                if time.monotonic() > deadline or (not self._ports and tries == PORT_TRIES):
+                if time.monotonic() > deadline or (not self._ports and len(taken) == PORT_TRIES):
                     raise
-                tries += 1
+            except StartFailed as error:
+                # Time may run out in the middle of a try: what kept us is what came before.
+                raise (taken or [error])[-1] from None
             else:
                 self._ports = ports
                 return

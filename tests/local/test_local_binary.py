@@ -149,6 +149,11 @@ def test_a_version_does_not_stand_for_one_that_only_looks_like_it(
         find_binary(wanted, install("here", found))
 
 
+def test_a_version_that_is_a_number_is_refused() -> None:
+    with pytest.raises(TypeError, match=r'such as "3\.5", not 3\.5'):
+        find_binary(3.5)  # type: ignore[arg-type]
+
+
 @pytest.mark.usefixtures("bare")
 def test_when_no_version_fits_the_error_lists_what_there_was(
     install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
