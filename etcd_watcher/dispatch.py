@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from functools import partial
 
-from etcd_watcher.errors import EtcdWatcherError, StoreClosed
+from etcd_watcher.errors import StoreClosed
 from etcd_watcher.mailbox import Mailbox, logger
 
 __all__ = ["MAX_WORKERS", "WorkerPool"]
@@ -22,6 +22,9 @@ PATIENCE = 0.005
 
 IDLE_LIFE = 5.0
 """Seconds after which a worker with nothing to do ends; two stay."""
+
+LOOP_LOOK = 0.1
+"""Seconds between two looks whether an event loop that has callbacks to run was closed."""
 
 STAYING = 2
 """Workers that stay: one that works, one that looks on."""
@@ -54,6 +57,8 @@ class WorkerPool:
         self._idle = 0
         self._named = 0
         self._settlers = 0
+        self._settling: set[Mailbox] = set()
+        """Mailboxes that are being delivered by a callback that itself waits in `settle`."""
         self._closed = False
         self._here = threading.local()
         """`mailbox`: the one that the present thread is delivering."""
@@ -62,7 +67,9 @@ class WorkerPool:
         """See to it that these mailboxes are emptied; those already seen to are passed over."""
         with self._work:
             for mailbox in mailboxes:
-                if not mailbox.scheduled:
+                if mailbox.scheduled:
+                    self._reclaim(mailbox)
+                else:
                     mailbox.scheduled = True
                     self._held.add(mailbox)
                     self._enqueue(mailbox)
@@ -114,8 +121,9 @@ class WorkerPool:
         except StoreClosed:
             mailbox.closed = True
             return "idle"
-        except EtcdWatcherError:
-            # The way back to the live events is gone (no permission any more, say).
+        except Exception:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
+            # way back to the live events is gone (no permission any more, say, or a defect of
+            # ours), and the worker has others to serve.
             mailbox.closed = True
             logger.exception("%r gets no more events", mailbox.who)
             return "idle"
@@ -129,11 +137,9 @@ class WorkerPool:
             held_for = 0.0 if self._turn is None else now - self._turn
             if self._quick and (self._turn is None or held_for >= PATIENCE):
                 self._turn = now
-                if len(self._quick) > 1 and not self._looking:
-                    self._work.notify()  # somebody must look on
-                return self._quick.popleft(), now
+                return self._leave_another_to_look(self._quick.popleft()), now
             if self._slow:
-                return self._slow.popleft(), None
+                return self._leave_another_to_look(self._slow.popleft()), None
             if self._quick and not self._looking:
                 self._looking = True
                 self._work.wait(PATIENCE - held_for)
@@ -143,6 +149,12 @@ class WorkerPool:
             ):
                 return None
         return None
+
+    def _leave_another_to_look(self, mailbox: Mailbox) -> Mailbox:
+        """Wake somebody to look on, where a mailbox waits and nobody does now."""
+        if self._quick and not self._looking:
+            self._work.notify()
+        return mailbox
 
     def _put_back(self, mailbox: Mailbox, outcome: str) -> None:
         if outcome != "parked":
@@ -159,10 +171,17 @@ class WorkerPool:
         with self._work:
             self._put_back(mailbox, "idle")
 
+    def _reclaim(self, mailbox: Mailbox) -> None:
+        """Take a mailbox back from an event loop that was closed before it delivered."""
+        if mailbox.parked_on is not None and mailbox.parked_on.is_closed():
+            mailbox.fail_handed()
+            self._put_back(mailbox, "idle")
+
     def settle(self, revision: int, timeout: float) -> list[Mailbox]:
         """Wait until every event up to `revision` has been delivered, `timeout` seconds at most.
 
         The mailbox that the calling thread is delivering does not count: it would wait for itself.
+        Nor do those whose callbacks wait here, too: two would wait for each other.
 
         Returns
         -------
@@ -178,9 +197,15 @@ class WorkerPool:
         loop = _running_loop()
         with self._work:
             self._settlers += 1
+            if mine is not None:
+                self._settling.add(mine)
+                self._let_go.notify_all()
             try:
                 while True:
-                    late = [m for m in self._held if m is not mine and not m.settled(revision)]
+                    for each in [each for each in self._held if each.parked_on is not None]:
+                        self._reclaim(each)
+                    others = self._held - self._settling
+                    late = [each for each in others if not each.settled(revision)]
                     if loop is not None and any(each.parked_on is loop for each in late):
                         raise RuntimeError(
                             "an async callback is waiting for the event loop that this call would "
@@ -189,9 +214,13 @@ class WorkerPool:
                     remaining = deadline - time.monotonic()
                     if not late or remaining <= 0 or self._closed:
                         return late
-                    self._let_go.wait(remaining)
+                    # Nobody tells that a loop was closed: one has to look.
+                    parked = any(each.parked_on is not None for each in late)
+                    self._let_go.wait(min(remaining, LOOP_LOOK) if parked else remaining)
             finally:
                 self._settlers -= 1
+                if mine is not None:
+                    self._settling.discard(mine)
 
     def close(self, timeout: float = 1.0) -> None:
         """Start no more callbacks, and wait for those under way, `timeout` seconds at most."""

@@ -97,7 +97,10 @@ def parse_endpoints(
     urls: list[str] = []
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"an endpoint is a URL, such as http://127.0.0.1:2379; not {text!r}")
+            raise TypeError(
+                f"an endpoint is a URL as text, such as http://127.0.0.1:2379, "
+                f"not {type(text).__name__}: write it as http://HOST:PORT"
+            )
         url, parts_user, parts_password = _parse(text.strip(), tls=tls)
         user, password = user or parts_user, password or parts_password
         if url not in urls:
@@ -107,25 +110,31 @@ def parse_endpoints(
 
 def _parse(text: str, *, tls: bool) -> tuple[str, str | None, str | None]:
     full = text if "://" in text else f"{'https' if tls else 'http'}://{text}"
-    parts = urlsplit(full)
-    # The text may hold a password, so only its host is repeated in an error.
-    named = f"endpoint {parts.hostname or text.rpartition('@')[2]!r}"
     advice = "write it as http://HOST:PORT or https://HOST:PORT"
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"{named} has the scheme {parts.scheme!r}: {advice}")
+    # The text may hold a password, anywhere if it is mistyped, and so may the errors of urlsplit:
+    # at most the host is repeated.
+    try:
+        parts = urlsplit(full)
+        host, scheme = parts.hostname, parts.scheme
+    except ValueError:
+        raise ValueError(f"an endpoint is no URL: {advice}") from None
+    named = f"endpoint {host!r}" if host else "an endpoint"
+    if "://" in text and scheme not in ("http", "https"):
+        raise ValueError(f"{named} has the scheme {scheme!r}: {advice}")
     try:
         port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{named} has no usable port: {advice}") from error
-    host = parts.hostname
+    except ValueError:
+        raise ValueError(f"{named} has no usable port: {advice}") from None
+    if port == 0:
+        raise ValueError(f"{named} has no usable port: {advice}")
     if not host or any(char.isspace() for char in full):
-        raise ValueError(f"{named} names no host: {advice}")
+        raise ValueError(f"an endpoint names no host: {advice}")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"{named} has something behind its port: {advice}")
     host = f"[{host}]" if ":" in host else host
-    url = f"{parts.scheme}://{host}:{port or 2379}"
     user = None if parts.username is None else unquote(parts.username)
-    return url, user, None if parts.password is None else unquote(parts.password)
+    password = None if parts.password is None else unquote(parts.password)
+    return f"{scheme}://{host}:{port or 2379}", user, password
 
 
 def is_loopback(url: str) -> bool:

@@ -31,6 +31,11 @@ LOOP_CHUNK = 64
 ERRORS_SHOWN = 100
 """Different errors of one subscriber that are logged; all are counted."""
 
+UNAWAITED = (
+    "TypeError: the callback gave a coroutine, which nobody awaits here: register the `async def` "
+    "itself, in a running event loop\n"
+)
+
 logger = logging.getLogger("etcd_watcher")
 
 
@@ -71,6 +76,8 @@ class Mailbox:
         `settled` never looks in between."""
         self.parked_on: asyncio.AbstractEventLoop | None = None
         """The event loop that has the next events to deliver; None while none has."""
+        self._handed: deque[tuple[Event, Subscription]] = deque()
+        """What that loop has still to deliver."""
         self._task: asyncio.Task[None] | None = None
         """What runs on that loop."""
         self.raises_compacted = False
@@ -188,15 +195,19 @@ class Mailbox:
         if subscription.ended:
             return
         try:
-            subscription.call(event)
+            result = subscription.call(event)
         except BaseException:  # noqa: BLE001 - whatever it raises, SystemExit too, is its own affair
             self.failed(event)
         else:
-            self.delivery.delivered += 1
+            if result is not None and inspect.iscoroutine(result):
+                result.close()
+                self.failed(event, UNAWAITED)
+            else:
+                self.delivery.delivered += 1
 
-    def failed(self, event: Event) -> None:
-        """Keep, count and log the exception that is being handled."""
-        text = traceback.format_exc()
+    def failed(self, event: Event, text: str | None = None) -> None:
+        """Keep, count and log a failure: the exception that is being handled, or what `text` says."""
+        text = text or traceback.format_exc()
         self.delivery.failed += 1
         self.delivery.last_error = text
         if text not in self._shown and len(self._shown) < ERRORS_SHOWN:
@@ -205,38 +216,39 @@ class Mailbox:
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, parked: Callable[[], None]) -> bool:
         """Give the next events for `loop` to it; False when it is closed, and they have failed."""
-        queue = self.queue
+        queue, handed = self.queue, self._handed
         self.busy = queue[0][0].revision
         self.parked_on = loop
-        items: list[tuple[Event, Subscription]] = []
-        while queue and queue[0][1].loop is loop and len(items) < LOOP_CHUNK:
-            items.append(queue.popleft())
+        while queue and queue[0][1].loop is loop and len(handed) < LOOP_CHUNK:
+            handed.append(queue.popleft())
         try:
-            loop.call_soon_threadsafe(self._start_task, loop, items, parked)
+            loop.call_soon_threadsafe(self._start_task, loop, parked)
         except RuntimeError:  # it is closed
-            for event, _ in items:
-                self.failed(event)
-            self.busy = self.parked_on = None
+            self.fail_handed()
             return False
         return True
 
-    def _start_task(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        items: list[tuple[Event, Subscription]],
-        parked: Callable[[], None],
-    ) -> None:
-        task = loop.create_task(self._tell_on_loop(items))
-        self._task = task  # a loop holds its tasks weakly
+    def fail_handed(self) -> None:
+        """Count as failed what was handed to an event loop that is closed."""
+        for event, _ in self._handed:
+            self.failed(event, "RuntimeError: the event loop of this callback is closed\n")
+        self._handed.clear()
+        self.busy = self.parked_on = self._task = None
 
+    def _start_task(self, loop: asyncio.AbstractEventLoop, parked: Callable[[], None]) -> None:
         def done(_: asyncio.Task[None]) -> None:
+            # A task that was interrupted or cancelled leaves the rest: it is not lost.
+            self.queue.extendleft(reversed(self._handed))
+            self._handed.clear()
             self.busy = self.parked_on = self._task = None
             parked()
 
-        task.add_done_callback(done)
+        self._task = loop.create_task(self._tell_on_loop())  # a loop holds its tasks weakly
+        self._task.add_done_callback(done)
 
-    async def _tell_on_loop(self, items: list[tuple[Event, Subscription]]) -> None:
-        for event, subscription in items:
+    async def _tell_on_loop(self) -> None:
+        while self._handed:
+            event, subscription = self._handed.popleft()
             self.busy = event.revision
             if self.closed or subscription.ended:
                 continue
@@ -244,7 +256,9 @@ class Mailbox:
                 result = subscription.call(event)
                 if inspect.isawaitable(result):
                     await result
-            except Exception:  # noqa: BLE001 - as in `_tell`; a cancellation ends the task
+            except BaseException as error:
                 self.failed(event)
+                if not isinstance(error, Exception):  # the loop has to know of an interrupt
+                    raise
             else:
                 self.delivery.delivered += 1

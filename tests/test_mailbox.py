@@ -598,7 +598,7 @@ def test_a_task_that_is_cancelled_before_it_begins_gives_the_mailbox_back() -> N
     loop.close()
     assert mailbox.delivery.delivered == 0
     assert given_back.is_set()
-    assert mailbox.settled(1)
+    assert mailbox.has_more()  # it is not lost: the next run delivers it, or says why not
     assert mailbox.parked_on is None
 
 
