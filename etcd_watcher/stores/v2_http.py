@@ -190,6 +190,8 @@ class Connection:
         return reply
 
     def _ask(self, requests: list[tuple[str, str]], body: str | None) -> None:
+        if not self.busy:
+            self.acknowledged = 0.0
         text = self._common
         if body is not None:
             text += (

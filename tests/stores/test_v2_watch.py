@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from etcd_watcher.errors import Compacted
+from etcd_watcher.errors import Compacted, RequestRejected
 from etcd_watcher.event import Event, EventType
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
@@ -398,3 +400,48 @@ def reads(etcd: LocalEtcd) -> int:
     told = json.loads(connection.getresponse().read())
     connection.close()
     return int(told["getsSuccess"]) + int(told["getsFail"])
+
+
+def act_at_random(store: V2Store, directory: str, dice: random.Random) -> None:
+    """Do one thing of all that changes keys, or does not, or is refused."""
+    parts = [dice.choice("abc") for _ in range(dice.randint(1, 3))]
+    path = "/".join([directory, *parts])
+    match dice.randint(0, 9):
+        case 0:
+            store.delete(path.encode(), TIMEOUT, prefix=True)
+        case 1:
+            store.delete(path.encode(), TIMEOUT, prefix=False)
+        case 2:
+            ask(store, "PUT", path, dir="true")
+        case 3:
+            ask(store, "DELETE", path, dir="true")
+        case 4:
+            ask(store, "PUT", path, value="cas", prevExist="true")
+        case _:
+            with suppress(RequestRejected):
+                put(store, path, str(dice.random()))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_random_history_leads_to_what_the_server_has(
+    store: V2Store, fresh_key: str, seed: int
+) -> None:
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    scope = store.key_range(f"{fresh_key}/b".encode(), prefix=True)
+    complete = store.revision(TIMEOUT)
+    model: dict[bytes, bytes] = {}
+    for _ in range(10):
+        # Each round is a watch of its own, that begins where the last one ended.
+        with Follower(store, f"{fresh_key}/b".encode(), prefix=True, after=complete) as follower:
+            for _ in range(40):
+                act_at_random(store, fresh_key, dice)
+            follower.sync()
+            complete = follower.complete
+        for event in follower.events:
+            assert event.raw_prev_value == model.get(event.raw_key), event
+            if event.raw_value is None:
+                del model[event.raw_key]
+            else:
+                model[event.raw_key] = event.raw_value
+        items = store.snapshot(scope, None, TIMEOUT).items
+        assert model == {item.raw_key: item.raw_value for item in items}
