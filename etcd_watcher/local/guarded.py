@@ -92,8 +92,9 @@ class GuardedProcess:
         GuardianLost
             The guardian was killed meanwhile.
         """
-        self.check_owner()
-        if self.pid is None and not self._has_guardian():
+        try:
+            self._ask("look")
+        except GuardianLost:
             self._let_go()
             self._start_guardian(environment)
         self._ask("start", argv=argv, log=log)
@@ -138,9 +139,6 @@ class GuardedProcess:
         self._starting.start()
         self._starting.join()
         self._guardian, self._starting = self._starting.process(), None
-
-    def _has_guardian(self) -> bool:
-        return self._guardian is not None and self._guardian.poll() is None
 
     def _let_go(self) -> None:
         """Leave the guardian, and wait until it is gone."""

@@ -26,6 +26,8 @@ START = """
     import json, os, signal, sys, threading, time
     import psutil
     from etcd_watcher.local import LocalEtcd
+    # In a script, `pytest &` starts us with SIGINT ignored, and Python leaves that as it is.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     etcd = LocalEtcd()
     etcd.put("nokia", "hello")
     def tell():
