@@ -8,7 +8,7 @@ things that urllib3 cannot do made it necessary, and a fourth came with them:
 - A poll that was left can be taken up again without another request, so that one more key in a
   range that is polled anyway costs the server nothing.
 - Our end of a connection can be closed on its own. That makes etcd end a poll in an orderly way,
-  and how it ends tells whether there was a change (`V2Watch._doubt`).
+  and how it ends tells whether there was a change (`Poll._doubt`).
 - Its requests take under half the time of urllib3's, and several can be sent at once: so bursts are
   followed that python-etcd's own loop falls behind.
 """

@@ -14,7 +14,7 @@ import pytest
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
-from etcd_watcher.stores import v2_watch
+from etcd_watcher.stores import v2_poll
 from etcd_watcher.stores.v2 import V2Store
 from tests.stores.v2_follower import TIMEOUT, Follower, put, writing
 
@@ -38,8 +38,8 @@ def store(server: LocalEtcd) -> Iterator[V2Store]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Doubt a quiet server sooner, so that tests need not wait."""
-    monkeypatch.setattr(v2_watch, "IDLE", 0.2)
-    monkeypatch.setattr(v2_watch, "SIGN_OF_LIFE", 1.0)
+    monkeypatch.setattr(v2_poll, "IDLE", 0.2)
+    monkeypatch.setattr(v2_poll, "SIGN_OF_LIFE", 1.0)
 
 
 def fastest(action: Callable[[], object], tries: int = 5) -> float:
@@ -242,15 +242,15 @@ def test_a_quiet_range_does_not_fall_behind_in_a_busy_server(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_poll_that_grew_old_is_made_anew(store: V2Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(v2_watch, "POLL_AGE", 0.0)
+    monkeypatch.setattr(v2_poll, "POLL_AGE", 0.0)
     closed = threading.Event()
-    close = v2_watch.V2Watch._say_goodbye
+    close = v2_poll.Poll._say_goodbye
 
-    def notice(watch: v2_watch.V2Watch, wanted: int) -> None:
-        close(watch, wanted)
+    def notice(poll: v2_poll.Poll, wanted: int) -> None:
+        close(poll, wanted)
         closed.set()
 
-    monkeypatch.setattr(v2_watch.V2Watch, "_say_goodbye", notice)
+    monkeypatch.setattr(v2_poll.Poll, "_say_goodbye", notice)
     with Follower(store, b"a", prefix=True) as follower:
         assert closed.wait(TIMEOUT)
         mine = put(store, "a/1")

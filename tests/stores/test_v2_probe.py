@@ -12,7 +12,7 @@ import pytest
 
 from etcd_watcher.event import EventType
 from etcd_watcher.local import LocalEtcd
-from etcd_watcher.stores import v2_watch
+from etcd_watcher.stores import v2_poll
 from etcd_watcher.stores.v2 import V2Store
 from etcd_watcher.stores.v2_wire import Wire
 from tests.stores.v2_follower import TIMEOUT, Follower, put, writing
@@ -90,7 +90,7 @@ def test_complete_is_never_said_too_early_in_thousands_of_rounds(
 
 @pytest.fixture
 def without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(v2_watch, "NEAR", 0)
+    monkeypatch.setattr(v2_poll, "NEAR", 0)
 
 
 @pytest.mark.usefixtures("without_looking")
