@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 
-from etcd_watcher.errors import Compacted, StoreClosed
+from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event, EventType
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch, KeyValue, Snapshot
@@ -127,6 +127,9 @@ class FakeWatch:
             while True:
                 if self.closed:
                     raise StoreClosed("this watch is closed")
+                number = self.store.watches.index(self) + 1
+                if self.reads > self.store.breaks.get(number, self.reads):
+                    raise ConnectionFailed("the connection broke")
                 if self._pushed:
                     pushed = self._pushed.popleft()
                     if isinstance(pushed, BaseException):
@@ -198,6 +201,8 @@ class FakeStore:
         self.deaf_to_probes = False
         self.refusal: Callable[[KeyRange], BaseException | None] = lambda _: None
         """Says with which error a range is refused; None for a range that is not."""
+        self.breaks: dict[int, int] = {}
+        """The reads after which a watch breaks, by the number of the watch, from 1."""
         self.calls: dict[str, int] = defaultdict(int)
         self.opened_at: list[float] = []
         """When each watch was asked for, by the monotonic clock."""
