@@ -72,8 +72,12 @@ class Feed:
         self._complete = 0
         """Every change up to this revision in our range has been published: where a watch begins
         anew. What is added to the range is to be told of from a later revision only."""
+        self._asking = threading.Lock()
+        """Held by the one who asks for a range that is not acknowledged yet."""
+        self._asked_for: KeyRange | None = None
+        """The range with what they asked for; None while nobody waits."""
         self._rejection: RequestRejected | None = None
-        """Why the server refused the range; for the one who asked for it."""
+        """Why the server refused it."""
         self._status = Status("connected", store.endpoint)
         self._closed = False
 
@@ -96,41 +100,56 @@ class Feed:
         RequestRejected
             The server refuses. In both cases what was watched before still is.
         """
+        deadline = time.monotonic() + timeout
+        wanted = KeyRange.hull(scopes)
         with self._state:
-            before = self._scope
-            scope = KeyRange.hull([*scopes, before] if before is not None else scopes)
-            if before is None:
-                self._complete = revision
-            self._set_scope(before if before is not None and before.covers(scope) else scope)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="etcd_watcher-feed", daemon=True
-                )
-                self._thread.start()
-            target = self._scope
-            try:
-                self._wait_open(target, time.monotonic() + timeout)
-            except BaseException:
-                if self._scope is target and target is not before:
-                    self._set_scope(before)
-                raise
+            if self._is_open(wanted):
+                return
+        # One at a time: a refusal must reach the one whose range was refused, and no other.
+        if not self._asking.acquire(timeout=timeout):
+            raise ConnectionFailed.to(self._store.endpoints, "no answer in time")
+        try:
+            with self._state:
+                self._ask(wanted, revision, deadline)
+        finally:
+            self._asking.release()
 
-    def _wait_open(self, target: KeyRange | None, deadline: float) -> None:
+    def _ask(self, wanted: KeyRange, revision: int, deadline: float) -> None:
+        before = self._scope
+        if before is None:
+            self._complete = max(self._complete, revision)
+            self._set_scope(wanted)
+        elif not before.covers(wanted):
+            self._set_scope(KeyRange.hull([before, wanted]))
+        target = self._scope
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="etcd_watcher-feed", daemon=True)
+            self._thread.start()
+        self._rejection, self._asked_for = None, target
+        try:
+            self._wait_open(wanted, deadline)
+        except BaseException:
+            if self._scope is target and target is not before:
+                self._set_scope(before)
+            raise
+        finally:
+            self._asked_for = None
+            self._state.notify_all()
+
+    def _wait_open(self, target: KeyRange, deadline: float) -> None:
         while not self._is_open(target):
             if self._closed:
                 raise StoreClosed("this feed is closed")
             if self._rejection is not None:
-                rejection, self._rejection = self._rejection, None
-                raise rejection
+                raise self._rejection
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 reason = self._status.reason or "no answer in time"
                 raise ConnectionFailed.to(self._store.endpoints, reason)
             self._state.wait(remaining)
 
-    def _is_open(self, target: KeyRange | None) -> bool:
-        opened = self._opened
-        return opened is not None and target is not None and opened.covers(target)
+    def _is_open(self, target: KeyRange) -> bool:
+        return self._opened is not None and self._opened.covers(target)
 
     def narrow(self, scope: KeyRange | None) -> None:
         """Watch no more than `scope`; None for nothing. Returns at once."""
@@ -154,25 +173,30 @@ class Feed:
     def wait_complete(self, revision: int, timeout: float) -> bool:
         """Wait until every change up to `revision` is published; False after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        pause, asked = PATIENCE, None
+        asked: tuple[Watch | None, KeyRange | None] = (None, None)  # the watch, and its range then
         with self._state:
             while self._scope is not None and self._complete < revision:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or self._closed:
                     return False
-                watch = self._watch if self._opened is not None else None
-                if self._state.wait(min(pause, remaining)) or watch is None or watch is asked:
+                watch, opened = self._watch, self._opened
+                to_ask = opened is not None and (watch is not asked[0] or opened is not asked[1])
+                if self._state.wait(min(PATIENCE, remaining) if to_ask else remaining):
                     continue
-                # Nothing came by itself: the newest change was of a key that is not ours.
-                asked, pause = watch, timeout
-                self._state.release()
-                try:
-                    watch.probe(revision)
-                except EtcdWatcherError as error:
-                    logger.debug("probe failed: %s", error)  # the feed's thread sees it too
-                finally:
-                    self._state.acquire()
+                if watch is not None and to_ask:
+                    # Nothing came by itself: the newest change was of a key that is not ours.
+                    asked = (watch, opened)
+                    self._probe(watch, revision)
         return True
+
+    def _probe(self, watch: Watch, revision: int) -> None:
+        self._state.release()
+        try:
+            watch.probe(revision)
+        except EtcdWatcherError as error:
+            logger.debug("probe failed: %s", error)  # the feed's thread sees it too
+        finally:
+            self._state.acquire()
 
     def wait_for_change(self, timeout: float) -> None:
         """Wait until anything about the feed changes, `timeout` seconds at most."""
@@ -210,30 +234,38 @@ class Feed:
     def _run(self) -> None:
         failures = 0
         while (watch := self._open()) is not None:
+            began, complete = time.monotonic(), self._complete
             try:
-                while True:
-                    if self._take(watch, watch.read()):
-                        failures = 0
-            except StoreClosed:
-                pass
-            except Compacted as lost:
-                failures += not self._resync(lost)
-            except RequestRejected as rejection:
-                failures += self._reject(rejection)
-            except ConnectionFailed as error:
-                failures += 1
-                self._lose(error, failures)
-            except Exception as error:  # noqa: BLE001 - see below
-                # A defect of ours or of a library's, on an answer that nobody foresaw. The thread
-                # must not die of it unseen: it is logged, it shows in `status`, and the watch is
-                # made anew where it stood.
+                error = self._follow(watch)
+            except Exception as defect:  # noqa: BLE001 - ours, or a library's
+                # The thread must not die unseen of an answer that nobody foresaw: it is logged, it
+                # shows in `status`, and the watch is made anew where it stood.
                 logger.exception("the feed failed; it begins again behind %d", self._complete)
-                failures += 1
-                self._lose(ConnectionFailed(f"internal error: {error!r}"), failures)
+                error = ConnectionFailed(f"internal error: {defect!r}")
             finally:
                 self._drop(watch)
-            if failures:
-                self._back_off(failures)
+            if error is None:
+                continue
+            # A watch that told nothing and was soon lost again has not ended the trouble.
+            if self._complete > complete or time.monotonic() - began > 2 * LAST_BACKOFF:
+                failures = 0
+            failures += 1
+            self._lose(error, failures)
+            self._back_off(failures)
+
+    def _follow(self, watch: Watch) -> EtcdWatcherError | None:
+        """Publish what a watch tells until it ends; give why, where that is a trouble."""
+        try:
+            while True:
+                self._take(watch, watch.read())
+        except StoreClosed:
+            return None
+        except Compacted as lost:
+            return self._resync(lost)
+        except RequestRejected as rejection:
+            return None if self._hand_over(rejection) else rejection
+        except ConnectionFailed as error:
+            return error
 
     def _open(self) -> Watch | None:
         """Wait for something to watch and open it; None when closed."""
@@ -268,11 +300,10 @@ class Feed:
                 watch.retarget(self._scope, self._complete)
             return True
 
-    def _take(self, watch: Watch, batch: Batch) -> bool:
-        """Publish a batch; tell whether the connection proved good."""
+    def _take(self, watch: Watch, batch: Batch) -> None:
         with self._state:
-            if self._watch is not watch or batch.scope is not self._scope:
-                return False  # of a range that has been replaced meanwhile
+            if self._closed or self._watch is not watch or batch.scope is not self._scope:
+                return  # of a range that has been replaced meanwhile
             if batch.events:
                 self._demux.publish(batch.events)
                 self._complete = batch.events[-1].revision
@@ -281,7 +312,6 @@ class Feed:
                 self._opened = batch.scope
                 self._set_status(Status("connected", self._store.endpoint))
             self._state.notify_all()
-            return batch.opened
 
     def _drop(self, watch: Watch) -> None:
         watch.close()
@@ -289,38 +319,40 @@ class Feed:
             if self._watch is watch:
                 self._watch = self._opened = None
 
-    def _resync(self, lost: Compacted) -> bool:
+    def _resync(self, lost: Compacted) -> EtcdWatcherError | None:
         with self._state:
             scope, after = self._scope, self._complete
             known = list(self._demux.live)
         if scope is None:
-            return True
+            return None
         try:
             gap, events, revision = resync(self._store, scope, after, lost, known, self._timeout)
-        except (Compacted, ConnectionFailed) as error:
-            self._lose(error, 1)
-            return False
+        except StoreClosed:
+            return None
+        except EtcdWatcherError as error:
+            return error
         with self._state:
-            self._demux.publish(events, gap)
-            self._complete = revision
-            self._state.notify_all()
-        return True
-
-    def _reject(self, rejection: RequestRejected) -> bool:
-        """Hand a refusal to the one who asked for the range; they set the scope back."""
-        with self._state:
-            if self._opened is None and self._scope is not None:
-                self._rejection = rejection
-                refused = self._scope
+            if not self._closed:
+                self._demux.publish(events, gap)
+                self._complete = revision
                 self._state.notify_all()
-                self._state.wait_for(
-                    lambda: self._closed or self._scope is not refused, self._timeout
-                )
-                if self._scope is not refused:
-                    return False
-            self._rejection = None
-        self._lose(rejection, 1)
-        return True
+        return None
+
+    def _hand_over(self, rejection: RequestRejected) -> bool:
+        """Hand a refusal to the one who asked for the range, and wait until they set it back.
+
+        False where nobody did: what we could read before is refused now.
+        """
+        with self._state:
+            refused = self._asked_for
+            if refused is None or refused is not self._scope:
+                return self._closed
+            self._rejection = rejection
+            self._state.notify_all()
+            self._state.wait_for(
+                lambda: self._closed or self._asked_for is not refused, self._timeout
+            )
+            return self._scope is not refused
 
     def _lose(self, error: EtcdWatcherError, failures: int) -> None:
         reason = error.reason if isinstance(error, ConnectionFailed) else str(error)

@@ -683,7 +683,7 @@ def is_refused(core: Core) -> None:
     core.cover(B)
     core.store.refusal = refuse_b
     core.store.watch_number(1).push(LOST)
-    core.wait_until(lambda: core.feed._rejection is not None)
+    core.wait_until(lambda: "permission" in core.feed.status.reason)
 
 
 @pytest.mark.parametrize(
