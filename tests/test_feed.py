@@ -244,14 +244,13 @@ def test_what_was_read_and_dropped_as_the_range_was_replaced_is_told_by_the_new_
     core.cover(A)
     watch = core.store.watch_number(1)
     with core.demux.lock:
-        reads = watch.reads
         core.store.commit(("a", "1"))  # read of the old range, and held up at the lock
-        threading.Thread(target=core.cover, args=(C,)).start()
+        core.store.wait_until(lambda: watch._given == 2)
         core.feed._set_scope(KeyRange(b"a", b"d"))
-    core.store.wait_until(lambda: watch.reads > reads)
     core.wait_until(lambda: core.feed._opened is not None)
     core.wait_complete()
     assert core.told() == [(2, "a", "1")]
+    assert len(watch.targets) == 2
 
 
 # Going on after a loss.
