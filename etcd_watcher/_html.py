@@ -91,7 +91,7 @@ def watcher_html(
         ],
     )
     rows = [
-        (code(key) + (" and below" if prefix else ""), text(", ".join(names)) or "—")
+        (code(key) + ("…" if prefix else ""), text(", ".join(names)) or "—")
         for key, prefix, names in keys[:50]
     ]
     more = f"<p>… {plural(len(keys) - 50, 'more key')}</p>" if len(keys) > 50 else ""  # noqa: PLR2004
@@ -110,7 +110,7 @@ def _place(endpoint: str) -> str:
 def _kind(event: Event) -> str:
     """Tell created, modified, deleted and expired apart in words, not in colours."""
     if event.expired:
-        word = "⌛ expired"
+        word = "✕ expired"
     elif event.raw_value is None:
         word = "✕ deleted"
     else:
@@ -120,9 +120,9 @@ def _kind(event: Event) -> str:
 
 def _journal_row(record: Record) -> Sequence[str]:
     if isinstance(record, Gap):
-        return (f"{record.first} to {record.last}", "⚠ gap", "", text(record.reason), "")
+        return (f"{record.first} to {record.last}", "gap", "", text(record.reason), "")
     if isinstance(record, Status):
-        return ("", f"⚡ {text(record.state)}", "", text(record.reason), "")
+        return ("", text(record.state), "", text(record.reason), "")
     return (
         str(record.revision),
         _kind(record),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 __all__ = [
     "Key",
     "Keys",
+    "check_key",
     "check_since",
     "check_ttl",
     "check_value",
@@ -29,6 +30,14 @@ def several(key: Keys) -> list[Key]:
 def name_of(key: Key) -> str:
     """Give a key as the text under which it is known."""
     return key if isinstance(key, str) else key.decode("utf-8", "surrogateescape")
+
+
+def check_key(key: object, *, prefix: bool = False) -> None:
+    """Check a key to read or write; a prefix may be empty."""
+    if not isinstance(key, (str, bytes)):
+        raise TypeError(f"a key is text or bytes, not {type(key).__name__}: {key!r}")
+    if not key and not prefix:
+        raise ValueError('a key is empty: name one, or use prefix=True with "" for all keys')
 
 
 def seconds(name: str, value: object) -> float:

@@ -198,6 +198,14 @@ class Feed:
         finally:
             self._state.acquire()
 
+    def step(self) -> None:
+        """Let a publication that is under way be finished.
+
+        What is in the journal is in the mailboxes then, too.
+        """
+        with self._state:
+            pass
+
     def wait_for_change(self, timeout: float) -> None:
         """Wait until anything about the feed changes, `timeout` seconds at most."""
         with self._state:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from etcd_watcher._html import journal_html
 from etcd_watcher.event import Event, Gap, Status
+from etcd_watcher.keys import KeyRange, to_bytes
 from etcd_watcher.table import plural, text_table
 
 __all__ = ["Cursor", "Journal", "Record"]
@@ -22,6 +24,17 @@ CUT_FROM = 1000
 
 RECORD_BYTES = 200
 """Bytes that a Gap or a Status counts for against the journal's bound."""
+
+
+class Ranges(Protocol):
+    """Gives the raw keys that a key or prefix means."""
+
+    def __call__(self, key: bytes, *, prefix: bool) -> KeyRange: ...
+
+
+def flat_range(key: bytes, *, prefix: bool) -> KeyRange:
+    """Take keys as flat bytes, as v3 does."""
+    return KeyRange.of_prefix(key) if prefix else KeyRange.of_key(key)
 
 
 class Journal:
@@ -37,6 +50,8 @@ class Journal:
     max_bytes : int
         How many bytes of keys and values (and 400 an event for the rest) it keeps. The newest
         record is always kept, whatever its size.
+    key_range : callable, optional
+        Gives the raw keys that a key or prefix means; by default those of v3, flat bytes.
 
     Examples
     --------
@@ -44,7 +59,12 @@ class Journal:
     ...     print(event.revision, event.value)
     """
 
-    def __init__(self, max_events: int = 100_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        max_events: int = 100_000,
+        max_bytes: int = 64 * 1024 * 1024,
+        key_range: Ranges = flat_range,
+    ) -> None:
         if max_events < 1 or max_bytes < 1:
             raise ValueError(
                 f"a journal needs room: max_events={max_events}, max_bytes={max_bytes} "
@@ -52,6 +72,7 @@ class Journal:
             )
         self.max_events = max_events
         self.max_bytes = max_bytes
+        self._key_range = key_range
         self._changed = threading.Condition()
         """Guards all that follows; notified after each append."""
         self._records: list[Record] = []
@@ -158,15 +179,14 @@ class Journal:
             )
             return Cursor(self, self._origin + index)
 
-    def events(self, key: str | None = None, *, prefix: bool = False) -> list[Event]:
+    def events(self, key: str | bytes | None = None, *, prefix: bool = False) -> list[Event]:
         """Give the events that the journal holds, of one key or one prefix where given."""
         with self._changed:
             events = [each for each in self._records[self._start :] if isinstance(each, Event)]
         if key is None:
             return events
-        if prefix:
-            return [each for each in events if each.key.startswith(key)]
-        return [each for each in events if each.key == key]
+        scope = self._key_range(to_bytes(key), prefix=prefix)
+        return [each for each in events if each.raw_key in scope]
 
     @property
     def first_revision(self) -> int:
@@ -212,11 +232,14 @@ class Journal:
         return self.read(0)[0][index]
 
     def table(self, last: int = 20) -> str:
-        """Lay the last records out as text, oldest first; times and addresses are left out."""
+        """Lay the last records out as text, oldest first.
+
+        Times, leases and addresses are left out: two runs of a lesson give the same table.
+        """
         records, left_out = self._tail(last)
         rows = [_row(record) for record in records]
         head = [f"… {plural(left_out, 'earlier record')}"] if left_out else []
-        return "\n".join([*head, *text_table(("revision", "type", "key", "value", "lease"), rows)])
+        return "\n".join([*head, *text_table(("revision", "type", "key", "value"), rows)])
 
     def _tail(self, last: int) -> tuple[list[Record], int]:
         """Give the last records to show: the connection's ups and downs only where it went down."""
@@ -277,9 +300,9 @@ def _is_news(record: Record) -> bool:
 
 def _row(record: Record) -> Iterable[str]:
     if isinstance(record, Gap):
-        return (f"{record.first} to {record.last}", "GAP", "", record.reason, "")
+        return (f"{record.first} to {record.last}", "GAP", "", record.reason)
     if isinstance(record, Status):
-        return ("", record.state.upper(), "", record.reason, "")
+        return ("", record.state.upper(), "", record.reason)
     kind = "EXPIRE" if record.expired else record.type.value
     kind += "*" if record.synthetic else ""
     return (
@@ -287,5 +310,4 @@ def _row(record: Record) -> Iterable[str]:
         kind,
         record.key,
         "" if record.value is None else record.value,
-        str(record.lease or ""),
     )

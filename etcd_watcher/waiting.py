@@ -96,6 +96,7 @@ class Waiter:
         deadline = time.monotonic() + timeout
         event = self._find(key, scope, predicate, timeout)
         # Its callbacks have returned, too, where that can be had: not for one on this very loop.
+        self._feed.step()
         with contextlib.suppress(RuntimeError):
             self._pool.settle(event.revision, deadline - time.monotonic())
         return event

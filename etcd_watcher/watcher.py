@@ -11,6 +11,7 @@ from etcd_watcher._html import watcher_html
 from etcd_watcher.arguments import (
     Key,
     Keys,
+    check_key,
     check_since,
     check_ttl,
     check_value,
@@ -99,13 +100,13 @@ class Watcher:
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
         self._timeout = seconds("request_timeout", request_timeout)
-        self._journal = Journal(journal_events, journal_bytes)
         self._store: Store
         if endpoints is None or isinstance(endpoints, Iterable):
             credentials = Credentials(user, password, ca_cert, cert, key)
             self._store = connect(endpoints, api=api, credentials=credentials)
         else:
             self._store = endpoints
+        self._journal = Journal(journal_events, journal_bytes, self._store.key_range)
         self._pool = WorkerPool()
         self._demux = Demux(self._journal, self._pool)
         self._feed = Feed(self._store, self._demux, self._timeout)
@@ -354,7 +355,7 @@ class Watcher:
             Seconds after which the key goes away by itself (v3: with a lease of its own).
         """
         self._check_open()
-        self._registry.scope(key, prefix=False)
+        check_key(key)
         check_value(value)
         check_ttl(ttl)
         return self._store.put(to_bytes(key), to_bytes(value), ttl, self._timeout)
@@ -362,14 +363,14 @@ class Watcher:
     def get(self, key: Key) -> str | None:
         """Read a key; None where there is none."""
         self._check_open()
-        self._registry.scope(key, prefix=False)
+        check_key(key)
         found = self._store.get(to_bytes(key), self._timeout)
         return None if found is None else to_text(found.raw_value)
 
     def delete(self, key: Key, *, prefix: bool = False) -> int:
         """Delete a key, or everything that starts with it, and give the number of keys deleted."""
         self._check_open()
-        self._registry.scope(key, prefix=prefix)
+        check_key(key, prefix=prefix)
         return self._store.delete(to_bytes(key), self._timeout, prefix=prefix)
 
     # How it stands.

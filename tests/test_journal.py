@@ -334,12 +334,12 @@ def test_the_table_lists_events_gaps_and_lost_connections() -> None:
         ]
     )
     assert journal.table().splitlines() == [
-        "revision  type          key    value      lease",
+        "revision  type          key    value",
         "2         PUT           nokia  hello",
         "          RECONNECTING         refused",
         "3 to 4    GAP                  compacted",
         "5         PUT*          nokia  again",
-        "6         EXPIRE        nokia             77",
+        "6         EXPIRE        nokia",
     ]
 
 

@@ -150,8 +150,8 @@ class V3Store:
         self._connection: Connection | None = None
         self._closed = False
         self._readable = b"\0"
-        """A key to ask for when only the revision is wanted: one that our user may read, once a
-        watch has told us one."""
+        """A key to ask for when only the revision is wanted: the last one that somebody was
+        interested in, because our user may have no right to read others."""
 
     @property
     def endpoint(self) -> str:
@@ -195,11 +195,11 @@ class V3Store:
         return parts >= (3, 5, 8) or (3, 4, 25) <= parts < (3, 5)
 
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
-        if prefix:
-            return KeyRange.of_prefix(key)
-        if not key:
+        if not key and not prefix:
             raise ValueError('a key is empty: name one, or use prefix=True with "" for all keys')
-        return KeyRange.of_key(key)
+        scope = KeyRange.of_prefix(key) if prefix else KeyRange.of_key(key)
+        self._readable = scope.start or b"\0"
+        return scope
 
     def revision(self, timeout: float) -> int:
         request = wire.RangeRequest(key=self._readable, count_only=True)
@@ -263,7 +263,6 @@ class V3Store:
             connection.close()
 
     def watch(self, scope: KeyRange, after: int) -> V3Watch:
-        self._readable = scope.start or b"\0"
         fragment, self.fragment_next = self.fragment_next, False
         return V3Watch(self, self.connection(), scope, after, fragment=fragment)
 

@@ -187,3 +187,13 @@ def test_a_put_on_the_next_line_is_never_missed(watcher: Watcher, fresh_key: str
         missed += news.values != [str(number)]
         watcher.unregister(key, news)
     assert missed == 0
+
+
+def test_the_journal_finds_a_key_as_the_store_understands_it(
+    watcher: Watcher, api: str, fresh_key: str
+) -> None:
+    watcher.add_key(fresh_key)
+    watcher.put(fresh_key, "x")
+    watcher.sync()
+    assert [event.value for event in watcher.journal.events(fresh_key)] == ["x"]
+    assert bool(watcher.journal.events("/" + fresh_key)) == (api == "v2")
