@@ -14,7 +14,7 @@ from etcd_watcher.endpoints import Credentials, is_loopback, parse_endpoints
 # On a busy machine nothing has to be quick.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100)
 
-SECRET = "s3cr3t"  # noqa: S105 - it is none
+SECRET = "s3cr3t"
 
 
 @pytest.mark.parametrize(
