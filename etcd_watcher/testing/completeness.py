@@ -37,7 +37,7 @@ def resumable(evidence: Evidence) -> Iterator[Violation]:
     first_due = evidence.history[evidence.due[0]]
     tellings = min(evidence.first_told.items(), key=lambda item: item[1].position, default=None)
     gap = evidence.resyncs[0] if evidence.resyncs else None
-    if gap is not None and (tellings is None or gap.position < tellings[1].position):
+    if gap is not None and (tellings is None or gap.position <= tellings[1].position):
         if first_due.revision < gap.gap.first:
             yield _begins_late(first_due, f"a gap from revision {gap.gap.first} on", gap.position)
     elif tellings is not None and tellings[0] != evidence.due[0]:
@@ -96,7 +96,7 @@ def bookmarkable(evidence: Evidence) -> Iterator[Violation]:
             yield _false_claim(
                 position, revision, f"no claim behind revision {history.last}, the newest there is"
             )
-        declared = [each for each in evidence.resyncs if each.position < position]
+        declared = [each for each in evidence.resyncs if each.position <= position]
         late: list[int] = []
         while proved < len(due) and history[due[proved]].revision <= revision:
             ordinal = due[proved]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 
 from etcd_watcher.event import Event
+from etcd_watcher.table import one_line
 from etcd_watcher.testing.evidence import Evidence
-from etcd_watcher.testing.resyncs import Expected, Resync, faults
+from etcd_watcher.testing.resyncs import Expected, Placed, Resync, faults
 from etcd_watcher.testing.violation import Violation, quoted, told
 
 __all__ = ["gaps"]
@@ -29,8 +32,10 @@ def gaps(evidence: Evidence) -> Iterator[Violation]:
 
     A loss that no gap declares is found by `reliable`.
     """
-    for resync in evidence.resyncs:
-        yield from _misplaced(evidence, resync)
+    around = _Around(evidence)
+    for number, resync in enumerate(evidence.resyncs):
+        yield from _misplaced(evidence, resync, around)
+        yield from _repeated(resync, evidence.resyncs[:number])
         yield from _unreal(evidence, resync)
         yield from _untrue(evidence, resync)
     for position, _, event in evidence.strays:
@@ -45,7 +50,7 @@ def gaps(evidence: Evidence) -> Iterator[Violation]:
             )
 
 
-def _misplaced(evidence: Evidence, resync: Resync) -> Iterator[Violation]:
+def _misplaced(evidence: Evidence, resync: Resync, around: _Around) -> Iterator[Violation]:
     gap = resync.gap
     if gap.first > gap.last:
         yield _wrong(resync, "a first revision that is not behind the last")
@@ -55,17 +60,54 @@ def _misplaced(evidence: Evidence, resync: Resync) -> Iterator[Violation]:
         yield _wrong(
             resync, f"nothing behind revision {evidence.history.last}, the newest there is"
         )
-    for earlier in evidence.resyncs:
-        if earlier.position < resync.position and earlier.gap.last >= gap.first:
-            yield _wrong(
-                resync, f"nothing of the gap from {earlier.gap.first} to {earlier.gap.last} again"
-            )
-    for position, _, event in evidence.first_tellings():
-        before = position < resync.position
-        if (before and event.revision >= gap.first) or (not before and event.revision <= gap.last):
-            here = f"{quoted(event.raw_key)} of revision {event.revision} as record {position}"
-            yield _wrong(resync, f"nothing that {'was' if before else 'is yet to be'} told: {here}")
-            return
+    before, behind = around.of(resync.position)
+    if before is not None and before.event.revision >= gap.first:
+        yield _wrong(resync, f"nothing that was told: {_where(before)}")
+    if behind is not None and behind.event.revision <= gap.last:
+        yield _wrong(resync, f"nothing that is yet to be told: {_where(behind)}")
+
+
+def _repeated(resync: Resync, before: list[Resync]) -> Iterator[Violation]:
+    for earlier in before:
+        if earlier.gap.last >= resync.gap.first:
+            yield _wrong(resync, f"nothing of {_named(earlier)} again")
+
+
+class _Around:
+    """The newest event before a place in the stream, and the oldest that is told behind it.
+
+    Looked up once for all places, so that a long stream with many gaps is not read for each.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        events = [each for each in evidence.events if evidence.in_scope(each.event.raw_key)]
+        self._places = [each.position for each in events]
+        self._newest = list(accumulate(events, _newer))
+        # An old event told again behind the gap is no news of the gap: `unique` sees it.
+        firsts = evidence.first_tellings()[::-1]
+        self._places_told = [-each.position for each in firsts]
+        self._oldest = list(accumulate(firsts, _older))
+
+    def of(self, position: int) -> tuple[Placed | None, Placed | None]:
+        before = bisect_left(self._places, position)
+        behind = bisect_right(self._places_told, -position)
+        return (
+            self._newest[before - 1] if before else None,
+            self._oldest[behind - 1] if behind else None,
+        )
+
+
+def _newer(one: Placed, other: Placed) -> Placed:
+    return other if other.event.revision > one.event.revision else one
+
+
+def _older(one: Placed, other: Placed) -> Placed:
+    return other if other.event.revision <= one.event.revision else one
+
+
+def _where(placed: Placed) -> str:
+    key, revision = quoted(placed.event.raw_key), placed.event.revision
+    return f"{key} of revision {revision} as record {placed.position}"
 
 
 def _unreal(evidence: Evidence, resync: Resync) -> Iterator[Violation]:
@@ -73,7 +115,7 @@ def _unreal(evidence: Evidence, resync: Resync) -> Iterator[Violation]:
     if compactions is not None:
         if gap.last + 1 not in compactions:
             ends = ", ".join(map(str, sorted(compactions))) or "there was none"
-            yield _wrong(resync, f"an end right before a compaction ({ends})")
+            yield _wrong(resync, f"an end right before a compaction ({one_line(ends)})")
     elif all(map(evidence.was_told, evidence.due_between(gap.first, resync.at))):
         yield _wrong(resync, "a gap only where something is lost")
 

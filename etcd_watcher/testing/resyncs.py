@@ -66,7 +66,8 @@ class Resync:
     Attributes
     ----------
     position : int
-        Where in the stream the gap stands.
+        Where in the stream the gap stands. One that was declared elsewhere has the position of the
+        record that it is put before.
     gap : Gap
         The gap.
     made : list of Placed

@@ -319,7 +319,7 @@ def test_gaps_that_end_where_no_compaction_was() -> None:
 def test_gaps_twice() -> None:
     stream = GAPPED.stream()
     assert (
-        "gaps: revision 5, record 7: expected nothing of the gap from 5 to 6 again; "
+        "gaps: revision 5, record 7: expected nothing of the gap from revision 5 to 6 again; "
         "came the gap from revision 5 to 6"
     ) in found(GAPPED, [*stream[:7], Gap(5, 6, ""), *stream[4:]])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import doctest
 import json
 import random
 import urllib.request
@@ -14,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+import etcd_watcher.testing
 from etcd_watcher import Compacted, Event, Gap, LocalEtcd, Watcher
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.keys import KeyRange
@@ -165,6 +167,15 @@ def test_a_compaction_is_a_gap_and_the_truth(server: LocalEtcd) -> None:
         untrue = [before, *behind]
         broken = check(untrue, truth, scope=OURS, since=1, until=last)
         assert {each.name for each in broken} == {"gaps"}
+
+
+@pytest.mark.parametrize("documented", [etcd_watcher.testing, History])
+def test_the_examples_work(etcd: LocalEtcd, documented: object) -> None:
+    example = doctest.DocTestParser().get_doctest(
+        documented.__doc__ or "", {"etcd": etcd, **vars(etcd_watcher.testing)}, "", None, None
+    )
+    assert doctest.DocTestRunner().run(example).failed == 0
+    assert len(example.examples) >= 2
 
 
 def v2(server: LocalEtcd, method: str, key: str, **fields: str) -> int | None:

@@ -9,7 +9,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import KeyValue, Snapshot
 from etcd_watcher.testing import ALL, Complete, History, Transaction, check, put
 from tests.testing.test_each_property import COMMITS, GAPPED, PLAIN
-from tests.testing.worlds import OURS, Stream, World
+from tests.testing.worlds import OURS, Commits, Stream, World
 
 A, B, C = (KeyRange.of_key(key) for key in (b"k/a", b"k/b", b"k/c"))
 
@@ -59,8 +59,7 @@ def test_its_first_claim_is_a_beginning_too() -> None:
     } == {"bookmarkable"}
 
 
-@pytest.mark.parametrize("place", range(9))
-def test_gaps_may_stand_elsewhere(place: int) -> None:
+def test_gaps_may_stand_elsewhere() -> None:
     """A callback gets the synthetic events, and the journal has the gap."""
     stream = GAPPED.stream()
     gap = stream.pop(3)
@@ -75,6 +74,22 @@ def test_a_gap_that_nothing_follows_stands_at_the_end() -> None:
     history = History.from_events(world.events, last=5, compactions=[5])
     stream = [each for each in world.stream() if not isinstance(each, Gap)]
     assert check(stream, history, scope=OURS, since=2, until=5, gaps=[gap]) == []
+
+
+def test_a_gap_that_stands_elsewhere_can_be_a_beginning() -> None:
+    commits: Commits = [
+        (2, [(b"k/a", b"1")]),
+        (3, [(b"k/a", None)]),
+        (4, [(b"other", b"1")]),
+        (5, [(b"k/a", b"2")]),
+    ]
+    world = World(commits, since=2, compactions=[(2, 4)])
+    gap, *told = world.stream()
+    assert isinstance(gap, Gap)
+    for stream in (told, [Complete(4), *told], [*told, Complete(5)]):
+        assert check(stream, world.history, scope=OURS, since=2, until=5, gaps=[gap]) == []
+    twice = check(told, world.history, scope=OURS, since=2, gaps=[gap, gap])
+    assert "nothing of the gap from revision 2 to 3 again" in {each.expected for each in twice}
 
 
 def test_a_history_that_begins_later_has_a_base() -> None:
