@@ -33,7 +33,7 @@ OK, NOT_FOUND, SERVER_ERROR = 200, 404, 500
 """HTTP's statuses."""
 
 DEEPEST = 63
-"""Polls that are sent at once with a first, while we are behind: 15,000 changes/s then instead of
+"""Polls that are sent at once with a first, while we are behind: 12,000 changes/s then instead of
 4,000 (etcd 3.5, with both of two cores for us and etcd)."""
 
 LEADERLESS = {300, 301, 400}

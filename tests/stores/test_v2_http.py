@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -15,6 +15,7 @@ from etcd_watcher.errors import ConnectionFailed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.v2 import V2Store
 from etcd_watcher.stores.v2_http import Connection, Reply, Silence
+from etcd_watcher.stores.v2_watch import V2Watch
 from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker
 
 TIMEOUT = 20.0
@@ -24,27 +25,33 @@ Script = Callable[[socket.socket], None]
 
 @contextmanager
 def serving(*scripts: Script) -> Iterator[str]:
-    """Run a script for each connection, one after the other, and give the URL."""
+    """Run a script for each connection, in the order in which they come, and give the URL."""
 
-    def run() -> None:
+    def run(script: Script, wire: socket.socket) -> None:
+        wire.settimeout(TIMEOUT)
+        with wire:
+            script(wire)
+
+    def accept() -> None:
         for script in scripts:
             try:
                 wire, _ = listener.accept()
             except OSError:
                 return
-            with wire:
-                script(wire)
+            threads.append(threading.Thread(target=run, args=(script, wire)))
+            threads[-1].start()
 
     listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=run)
-    thread.start()
+    threads = [threading.Thread(target=accept)]
+    threads[0].start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(TIMEOUT)
-        assert not thread.is_alive()
+        for thread in threads:
+            thread.join(TIMEOUT)
+            assert not thread.is_alive()
 
 
 def take_requests(wire: socket.socket, count: int = 1) -> bytes:
@@ -302,16 +309,27 @@ def index_answer(wire: socket.socket) -> None:
     wire.sendall(whole(body))
 
 
+def change(index: int, newest: int) -> bytes:
+    """Give the answer to a poll."""
+    body = (
+        f'{{"action":"set","node":{{"key":"/a/x","value":"{index}",'
+        f'"modifiedIndex":{index},"createdIndex":{index}}}}}'
+    )
+    head = f"HTTP/1.1 200 OK\r\nX-Etcd-Index: {newest}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return f"{head}{len(body):x}\r\n{body}\r\n0\r\n\r\n".encode()
+
+
+@contextmanager
+def watching(url: str) -> Iterator[V2Watch]:
+    """Watch /a/ from index 8 on."""
+    with closing(V2Store([url])) as store:
+        watch = store.watch(KeyRange.of_prefix(b"/a/"), 7)
+        assert watch.read().opened
+        yield watch
+
+
 def test_a_server_that_takes_a_next_request_for_our_goodbye_is_sent_one_at_a_time() -> None:
     # As etcd does that was built with Go 1.12: with several polls at once it ends the first ones.
-    def change(index: int, newest: int) -> bytes:
-        body = (
-            f'{{"action":"set","node":{{"key":"/a/x","value":"{index}",'
-            f'"modifiedIndex":{index},"createdIndex":{index}}}}}'
-        )
-        head = f"HTTP/1.1 200 OK\r\nX-Etcd-Index: {newest}\r\nTransfer-Encoding: chunked\r\n\r\n"
-        return f"{head}{len(body):x}\r\n{body}\r\n0\r\n\r\n".encode()
-
     asked: list[int] = []
 
     def polls(wire: socket.socket) -> None:
@@ -322,15 +340,10 @@ def test_a_server_that_takes_a_next_request_for_our_goodbye_is_sent_one_at_a_tim
                 asked.append(index)
                 wire.sendall(chunked("") if line is not lines[-1] else change(index, 30))
 
-    with serving(index_answer, *[polls] * 3) as url:
-        store = V2Store([url])
-        watch = store.watch(KeyRange.of_prefix(b"/a/"), 7)
-        assert watch.read().opened
+    with serving(index_answer, *[polls] * 3) as url, watching(url) as watch:
         told: list[int] = []
         while len(told) < 20:
             told += [event.revision for event in watch.read().events]
-        watch.close()
-        store.close()
     assert told == list(range(8, 28))
     assert len(asked) < 30  # it learned
 
@@ -340,10 +353,46 @@ def test_a_server_about_to_stop_ends_the_watch() -> None:
         take_requests(wire)
         wire.sendall(chunked(""))
 
-    with serving(index_answer, polls) as url:
-        store = V2Store([url])
-        watch = store.watch(KeyRange.of_prefix(b"/a/"), 7)
-        assert watch.read().opened
+    with serving(index_answer, polls) as url, watching(url) as watch:
         with pytest.raises(ConnectionFailed, match="about to stop"):
             watch.read()
-        store.close()
+
+
+def test_a_young_poll_that_ends_without_a_change_is_not_believed() -> None:
+    # As etcd does once in some thousand times: it is handed our goodbye and a change at once.
+    def reads(wire: socket.socket) -> None:
+        index_answer(wire)
+        take_requests(wire)
+        body = '{"errorCode":100,"index":9}'
+        head = f"HTTP/1.1 404 Not Found\r\nX-Etcd-Index: 9\r\nContent-Length: {len(body)}"
+        wire.sendall(f"{head}\r\n\r\n{body}".encode())
+        take_requests(wire)  # it looks for itself, and finds out nothing
+        wire.sendall(chunked())
+        take_requests(wire)
+
+    def first(wire: socket.socket) -> None:
+        take_requests(wire)
+        wire.sendall(chunked())
+        assert take_requests(wire) == b""
+        wire.sendall(b"0\r\n\r\n")
+
+    def second(wire: socket.socket) -> None:
+        take_requests(wire)
+        wire.sendall(change(8, 8))
+        take_requests(wire)
+        wire.sendall(chunked())
+        assert take_requests(wire) == b""
+        wire.sendall(b"0\r\n\r\n")
+
+    def third(wire: socket.socket) -> None:
+        take_requests(wire)
+        wire.sendall(chunked())
+        take_requests(wire)
+
+    with serving(reads, first, second, third) as url, watching(url) as watch:
+        watch.probe(9)
+        batch = watch.read()
+        assert [event.revision for event in batch.events] == [8]
+        assert batch.complete == 8
+        batch = watch.read()
+        assert (batch.events, batch.complete) == ([], 9)
