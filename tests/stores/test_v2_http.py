@@ -353,9 +353,12 @@ def test_a_server_about_to_stop_ends_the_watch() -> None:
         take_requests(wire)
         wire.sendall(chunked(""))
 
-    with serving(index_answer, polls) as url, watching(url) as watch:
-        with pytest.raises(ConnectionFailed, match="about to stop"):
-            watch.read()
+    with (
+        serving(index_answer, polls) as url,
+        watching(url) as watch,
+        pytest.raises(ConnectionFailed, match="about to stop"),
+    ):
+        watch.read()
 
 
 def test_a_young_poll_that_ends_without_a_change_is_not_believed() -> None:
