@@ -97,6 +97,8 @@ class FakeWatch:
         self.held = False
         """While set, `read` gives nothing but what was pushed, and faults."""
         self.probes: list[int] = []
+        self.answers = 0
+        """Probes that were answered."""
         self.reads = 0
         """Reads that were begun: of a batch that was given out, the next tells that it was taken."""
         self.closed = False
@@ -132,11 +134,13 @@ class FakeWatch:
                     raise ConnectionFailed("the connection broke")
                 if self._pushed:
                     pushed = self._pushed.popleft()
+                    self.store.changed.notify_all()
                     if isinstance(pushed, BaseException):
                         raise pushed
                     return pushed
                 batch = None if self.held else self._next()
                 if batch is not None:
+                    self.store.changed.notify_all()
                     return batch
                 self.store.changed.wait()
 
@@ -159,6 +163,7 @@ class FakeWatch:
                 return Batch(scope, ours)
         if self._wanted and not self.store.deaf_to_probes:
             self._wanted = 0
+            self.answers += 1
             return Batch(scope, complete=self.store.now)
         return None
 

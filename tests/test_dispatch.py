@@ -262,6 +262,32 @@ def test_with_all_workers_blocked_the_others_wait_and_are_served_when_one_return
         assert callback.has_begun()
 
 
+def test_a_slow_mailbox_that_takes_the_one_who_looks_on_leaves_another_to_look(
+    pool: WorkerPool, blocked: Callable[[], Blocked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Long enough for what follows, and a worker that nobody wakes never wakes by itself.
+    monkeypatch.setattr(dispatch, "PATIENCE", 0.3)
+    monkeypatch.setattr(dispatch, "IDLE_LIFE", 3 * PATIENCE)
+    holds_the_turn, first_slow, second_slow = blocked(), blocked(), blocked()
+    told = threading.Event()
+    slow = Box(pool, first_slow, "slow")
+    slow.mailbox.slow = True
+    slow.put(1)
+    assert first_slow.has_begun()
+    Box(pool, holds_the_turn, "holds the turn").put(1)
+    assert holds_the_turn.has_begun()
+    Box(pool, lambda _: told.set(), "waits").put(1)
+    assert comes_true(lambda: pool._looking or told.is_set(), pool)
+    first_slow.go_on.set()  # its worker becomes idle behind the one who looks on
+    assert comes_true(lambda: not slow.mailbox.scheduled, pool)
+    another = Box(pool, second_slow, "another slow one")
+    another.mailbox.slow = True
+    another.put(1)
+    assert second_slow.has_begun()
+    assert told.wait(PATIENCE)
+    assert not holds_the_turn.ended.is_set()
+
+
 # How many threads.
 
 
@@ -378,6 +404,24 @@ def test_a_callback_that_settles_waits_for_the_others(
     assert ended == [True]
 
 
+def test_callbacks_that_settle_at_the_same_time_do_not_wait_for_each_other(
+    pool: WorkerPool,
+) -> None:
+    both, done = threading.Barrier(2), threading.Semaphore(0)
+    late: list[list[Mailbox]] = []
+
+    def callback(_: Event) -> None:
+        both.wait(PATIENCE)
+        late.append(pool.settle(9, PATIENCE))
+        done.release()
+
+    Box(pool, callback, "one").put(9)
+    Box(pool, callback, "other").put(9)
+    for _ in range(2):
+        assert done.acquire(timeout=PATIENCE)
+    assert late == [[], []]
+
+
 @pytest.mark.usefixtures("eager_threads", "unbounded")
 def test_settling_from_several_threads_never_returns_early(pool: WorkerPool) -> None:
     count, last = 5, 400
@@ -470,6 +514,49 @@ def test_no_event_is_forgotten_where_one_comes_as_the_loop_gives_the_mailbox_bac
 
     asyncio.run(main())
     assert told == list(range(1, 5001))
+
+
+def test_a_loop_that_is_closed_before_it_ran_what_it_was_given_holds_up_nobody(
+    pool: WorkerPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def callback(_: Event) -> None: ...
+
+    box = Box(pool, callback, loop=loop)
+    box.put(1)
+    assert comes_true(lambda: box.mailbox.parked_on, pool)
+    loop.close()
+    assert pool.settle(1, PATIENCE) == []
+    assert box.mailbox.delivery.failed == 1
+    assert "closed" in box.mailbox.delivery.last_error
+    box.subscription.loop, told = None, threading.Event()
+    box.subscription.call = lambda _: told.set()
+    box.put(2)
+    assert told.wait(PATIENCE)
+
+
+def test_events_that_were_handed_over_with_one_that_was_cancelled_are_told(
+    pool: WorkerPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[int] = []
+
+    async def callback(each: Event) -> None:
+        told.append(each.revision)
+        if each.revision % 3 == 2:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        box = Box(pool, callback, loop=asyncio.get_running_loop())
+        box.put(*range(1, 101))
+        assert await asyncio.to_thread(pool.settle, 100, PATIENCE) == []
+        assert box.mailbox.delivery.failed == 33
+
+    asyncio.run(main())
+    assert told == list(range(1, 101))
 
 
 # The end.
@@ -589,3 +676,19 @@ def test_a_mailbox_whose_watcher_is_closed_ends_without_a_word(
     assert comes_true(lambda: not box.mailbox.scheduled, pool)
     assert box.mailbox.closed
     assert caplog.records == []
+
+
+def test_a_defect_on_the_way_back_ends_that_mailbox_and_no_worker(
+    pool: WorkerPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refill(_: Mailbox) -> None:
+        raise ZeroDivisionError("a defect")
+
+    box = Lagging(pool, refill)
+    box.put()
+    assert comes_true(lambda: not box.mailbox.scheduled, pool)
+    assert box.mailbox.closed
+    assert "ZeroDivisionError: a defect" in caplog.text
+    told = threading.Event()
+    Box(pool, lambda _: told.set()).put(1)
+    assert told.wait(PATIENCE)

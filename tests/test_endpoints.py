@@ -69,7 +69,11 @@ def test_a_user_without_a_password_has_none() -> None:
         ("http://one:port", "has no usable port"),
         ("http://one:99999", "has no usable port"),
         ("http://one:-1", "has no usable port"),
+        ("http://one:0", "has no usable port"),
         ("::1", "has no usable port"),
+        ("http://[::1", "is no URL"),
+        ("http://::1]:2379", "is no URL"),
+        ("http://[gg]:1", "is no URL"),
         ("http://one:1/v2/keys", "has something behind its port"),
         ("http://one:1?x=y", "has something behind its port"),
         ("http://one:1#x", "has something behind its port"),
@@ -98,6 +102,12 @@ def test_what_is_no_text_is_refused(wrong: object) -> None:
         parse_endpoints(wrong)  # type: ignore[arg-type]  # that is what is tested
 
 
+def test_not_even_an_endpoint_of_a_wrong_type_is_repeated() -> None:
+    with pytest.raises(TypeError) as caught:
+        parse_endpoints([f"http://root:{SECRET}@one:1".encode()])  # type: ignore[list-item]
+    assert SECRET not in everything_said(caught.value)
+
+
 def everything_said(error: BaseException) -> str:
     """Give what a traceback shows a person, causes and contexts included, without the source."""
     shown: traceback.TracebackException | None
@@ -124,6 +134,14 @@ def everything_said(error: BaseException) -> str:
         f"http:/root:{SECRET}@one",
         f"http:///root:{SECRET}@one",
         f"://root:{SECRET}@one",
+        f"http://root:{SECRET}/x@one:1",
+        f"http://root:{SECRET}#x@one:1",
+        f"http://root:{SECRET}?x@one:1",
+        f"http://root:{SECRET}[@one:1",
+        f"http://root:{SECRET}]@one:1",
+        f"http://root:{SECRET}@exa\u2100mple:1",  # urlsplit itself would repeat it
+        f"http://root:{SECRET}",
+        f"root:{SECRET}",
     ],
 )
 def test_no_error_repeats_a_password(bad: str) -> None:

@@ -330,6 +330,21 @@ def test_waits_are_jittered(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -
     core.close()
 
 
+def test_a_server_that_drops_each_watch_that_it_has_opened_is_asked_ever_more_slowly(
+    core: Core,
+) -> None:
+    core.cover(A)
+    for number in range(1, 6):
+        watch = core.store.watch_number(number)
+        core.wait_until(lambda: core.feed.status.state == "connected")
+        watch.push(LOST)
+    core.store.watch_number(6)
+    begun = core.store.opened_at
+    # Waits of 1, 2, 4, 8 and 16 units, at least.
+    assert begun[5] - begun[4] >= 16 * FIRST_BACKOFF
+    assert begun[1] - begun[0] >= FIRST_BACKOFF
+
+
 def test_it_does_wait_between_tries(core: Core) -> None:
     core.cover(A)
     core.store.fail_next("watch", LOST, LOST)
@@ -459,6 +474,34 @@ def test_two_losses_are_two_gaps_that_do_not_overlap(core: Core) -> None:
     assert core.told() == [(3, "a", "2"), (5, "a", "4")]
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_resync_that_is_refused_is_tried_again(core: Core) -> None:
+    core.cover(A)
+    core.store.fail_next("snapshot", RequestRejected("no permission to read"))
+    lose_history(core, ("a", "1"), ("a", "2"))
+    core.wait_until(core.gaps)
+    core.wait_complete()
+    assert core.told() == [(3, "a", "2")]
+
+
+@pytest.mark.usefixtures("quick")
+def test_closing_during_a_resync_ends_it_without_a_word(
+    store: FakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = Core(store)
+    core.cover(A)
+    goes_on = threading.Event()
+    store.before("snapshot", lambda: goes_on.wait(PATIENCE))
+    lose_history(core, ("a", "1"), ("a", "2"))
+    store.wait_until(lambda: store.calls["snapshot"])
+    core.feed.close(0.0)
+    store.close()
+    goes_on.set()
+    core.close()
+    assert caplog.records == []
+    assert core.gaps() == []
+
+
 # What is refused.
 
 
@@ -518,6 +561,40 @@ def test_a_range_that_is_refused_later_is_tried_again_and_shows_in_the_status(
     core.wait_complete()
     assert core.told() == [(2, "b", "1")]
     core.close()
+
+
+def test_a_refusal_reaches_nobody_who_asked_for_something_else(core: Core) -> None:
+    core.cover(A)
+    core.store.refusal = refuse_b
+    stop, outcomes = threading.Event(), list[object]()
+
+    def ask_for_what_is_refused() -> None:
+        while not stop.is_set():
+            try:
+                core.cover(B)
+            except RequestRejected:
+                pass
+            else:
+                outcomes.append("b was not refused")
+
+    def ask_for_what_is_not() -> None:
+        try:
+            for number in range(20):
+                core.cover(KeyRange.of_key(b"%02d" % number))
+        except Exception as error:  # noqa: BLE001 - any is one too many
+            outcomes.append(error)
+
+    refused = threading.Thread(target=ask_for_what_is_refused)
+    allowed = [threading.Thread(target=ask_for_what_is_not) for _ in range(2)]
+    for thread in (refused, *allowed):
+        thread.start()
+    for thread in allowed:
+        thread.join(PATIENCE)
+    stop.set()
+    refused.join(PATIENCE)
+    assert outcomes == []
+    assert core.feed.scope is not None
+    assert b"b" not in core.feed.scope
 
 
 def test_no_acknowledgement_in_time_names_the_endpoints_and_restores_what_was_watched(
@@ -641,6 +718,41 @@ def test_a_question_that_fails_does_not_reach_the_one_who_waits(core: Core) -> N
     assert waiting == [True]
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_new_watch_is_asked_again(core: Core) -> None:
+    core.cover(A)
+    core.store.deaf_to_probes = True
+    core.store.commit(("x", "1"))
+    waiting: list[bool] = []
+    thread = threading.Thread(target=lambda: waiting.append(core.feed.wait_complete(2, PATIENCE)))
+    thread.start()
+    core.store.wait_until(lambda: core.store.watches[0].probes)
+    core.store.deaf_to_probes = False
+    core.store.watches[0].push(LOST)
+    thread.join(PATIENCE)
+    assert waiting == [True]
+    assert core.store.watches[1].probes == [2]
+
+
+def test_a_new_range_is_asked_again(core: Core) -> None:
+    """The answer was read of the old range, and dropped with it."""
+    core.cover(A)
+    watch = core.store.watch_number(1)
+    core.store.deaf_to_probes = True
+    core.store.commit(("x", "1"))
+    waiting: list[bool] = []
+    thread = threading.Thread(target=lambda: waiting.append(core.feed.wait_complete(2, PATIENCE)))
+    thread.start()
+    core.store.wait_until(lambda: watch.probes)
+    with core.demux.lock:
+        core.store.deaf_to_probes = False
+        watch.hold(held=False)
+        core.store.wait_until(lambda: watch.answers)
+        core.feed._set_scope(KeyRange(b"a", b"d"))
+    thread.join(PATIENCE)
+    assert waiting == [True]
+
+
 def test_closing_ends_the_wait(core: Core) -> None:
     core.cover(A)
     core.store.deaf_to_probes = True
@@ -701,6 +813,20 @@ def test_closing_returns_at_once_and_leaves_no_thread_when_it(
     core.feed.close()
     assert core.states().count("closed") == 1
     core.close()
+
+
+def test_what_was_read_as_it_closed_is_not_published(core: Core) -> None:
+    core.cover(A)
+    watch = core.store.watch_number(1)
+    thread = core.feed._thread
+    assert thread is not None
+    with core.demux.lock:
+        watch.push(batch_of(watch, 5, opened=True))
+        core.store.wait_until(lambda: not watch._pushed)  # read, and held up at the lock
+        core.feed.close(0.0)
+    thread.join(PATIENCE)
+    assert core.feed.status.state == "closed"
+    assert core.told() == []
 
 
 def test_closing_while_it_connects_waits_no_longer_than_it_may(store: FakeStore) -> None:

@@ -356,6 +356,18 @@ def test_a_subscriber_whose_repr_fails_does_not_stop_the_others_news(
     assert mailbox.delivery.failed == 1
 
 
+def test_a_plain_callback_that_gives_a_coroutine_has_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def later() -> None: ...
+
+    mailbox = Mailbox("Luis", no_refill, None)
+    mailbox.offer(event(1), subscribe(mailbox, lambda _: later()))
+    drain(mailbox)
+    assert (mailbox.delivery.delivered, mailbox.delivery.failed) == (0, 1)
+    assert "register the `async def` itself" in mailbox.delivery.last_error
+
+
 # Settled.
 
 

@@ -286,6 +286,32 @@ def test_its_callbacks_have_returned_when_it_returns(watcher: Watcher, store: Fa
         assert told[-1:] == [event.revision]
 
 
+def test_an_event_that_is_in_the_journal_but_not_with_its_workers_yet_is_waited_for(
+    watcher: Watcher, store: FakeStore, blocked: Blocked
+) -> None:
+    found = threading.Event()
+    watcher.on("k")(blocked)
+    stream = watcher.events("k")
+
+    def predicate(_: Event) -> bool:
+        found.set()
+        return True
+
+    def between() -> None:  # a stream is woken behind the journal and before the workers
+        assert found.wait(PATIENCE)
+        thread.join(0.1)
+
+    stream._mailbox.notify = between
+    thread, results = in_thread(lambda: watcher.wait_for("k", predicate))
+    store.commit(("k", "v"))
+    assert blocked.begun.wait(PATIENCE)
+    assert results == []
+    blocked.go_on.set()
+    thread.join(PATIENCE)
+    assert len(results) == 1
+    stream.close()
+
+
 def test_a_timeout_says_that_nothing_came(watcher: Watcher) -> None:
     watcher.add_key("k")
     with pytest.raises(TimeoutError) as caught:
