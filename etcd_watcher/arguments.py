@@ -8,6 +8,8 @@ __all__ = [
     "Key",
     "Keys",
     "check_key",
+    "check_on",
+    "check_predicate",
     "check_since",
     "check_ttl",
     "check_value",
@@ -37,7 +39,25 @@ def check_key(key: object, *, prefix: bool = False) -> None:
     if not isinstance(key, (str, bytes)):
         raise TypeError(f"a key is text or bytes, not {type(key).__name__}: {key!r}")
     if not key and not prefix:
-        raise ValueError('a key is empty: name one, or use prefix=True with "" for all keys')
+        raise ValueError("a key is empty: name one")
+
+
+def check_on(key: Keys, where: object) -> list[Key]:
+    """Give the keys of a decorator, which is easily written without its brackets."""
+    if callable(key):
+        raise TypeError('name a key: @watcher.on("key"), not @watcher.on')
+    if where not in (None, "loop"):
+        raise ValueError(f'where={where!r}: leave it out, or say "loop"')
+    return several(key)
+
+
+def check_predicate(predicate: object) -> None:
+    """Check a condition on events; None is none."""
+    if predicate is not None and not callable(predicate):
+        raise TypeError(
+            f"a predicate is called with each event, such as lambda event: event.value == "
+            f"{predicate!r}"
+        )
 
 
 def seconds(name: str, value: object) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TypeVar
 
 __all__ = ["run_in_thread"]
@@ -24,9 +25,11 @@ async def run_in_thread(call: Callable[[], T]) -> T:
         if not loop.is_closed():
             loop.call_soon_threadsafe(lambda: None if done.done() else set_outcome())
 
+    context = copy_context()
+
     def run() -> None:
         try:
-            result = call()
+            result = context.run(call)
         except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
             caught = error
             report(lambda: done.set_exception(caught))

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event
-from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox
+from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox, logger
 from etcd_watcher.resync import resync
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.history import replay
+from etcd_watcher.subscriber import shown
 
 __all__ = ["RETRY", "CatchUp"]
 
@@ -84,8 +85,10 @@ class CatchUp:
         start, scope = mailbox.lag_from, self._demux.scope_of(mailbox)
         if start is None or scope is None:
             return
-        _, events, revision = resync(self._store, scope, start - 1, lost, (), self._timeout)
+        gap, events, revision = resync(self._store, scope, start - 1, lost, (), self._timeout)
+        logger.warning("%s fell behind the server's history: %r", shown(mailbox.who), gap)
         with self._demux.lock:
+            self._demux.journal.append([gap])
             self._demux.fill(mailbox, events)
             mailbox.lag_from = revision + 1
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
 from etcd_watcher.catchup import CatchUp
 from etcd_watcher.dispatch import WorkerPool
@@ -15,13 +17,23 @@ from etcd_watcher.registry import Registry
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import open_store
 
-__all__ = ["connect", "shut_down"]
+__all__ = ["Server", "connect", "shut_down", "shut_down_later"]
 
 CONNECT_TIMEOUT = 4.5
 """Seconds for finding a server: an answer, or `ConnectionFailed`, comes within 5 s."""
 
 
-def connect(endpoints: str | Iterable[str] | None, *, api: str, credentials: Credentials) -> Store:
+@runtime_checkable
+class Server(Protocol):
+    """Something that knows where it can be reached, such as a `LocalEtcd`."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def connect(
+    endpoints: str | Iterable[str] | Server | Store | None, *, api: str, credentials: Credentials
+) -> Store:
     """Open a store at the endpoints given, at etcdctl's, or at the usual ones.
 
     Raises
@@ -29,6 +41,15 @@ def connect(endpoints: str | Iterable[str] | None, *, api: str, credentials: Cre
     ConnectionFailed, ApiNotServed, ValueError, TypeError
         As `Watcher`.
     """
+    if isinstance(endpoints, Server):
+        endpoints = endpoints.url
+    if endpoints is not None and not isinstance(endpoints, Iterable):
+        if hasattr(endpoints, "key_range"):
+            return endpoints
+        raise TypeError(
+            "endpoints are a URL such as http://127.0.0.1:2379, several of them, or a LocalEtcd, "
+            f"not {type(endpoints).__name__}"
+        )
     if endpoints is None:
         endpoints = os.environ.get("ETCDCTL_ENDPOINTS") or DEFAULT_ENDPOINTS
     known = credentials.completed_from(os.environ)
@@ -46,8 +67,12 @@ def shut_down(  # noqa: PLR0913, PLR0917 - the parts of a watcher, each once
     registry: Registry,
     catch_up: CatchUp,
     journal: Journal,
+    pid: int,
 ) -> None:
     """Stop every part of a watcher: first what makes work, then those who do it."""
+    if os.getpid() != pid:
+        return  # in a fork of the process that has the threads, where their locks may be held
+    journal.close()
     catch_up.close()
     feed.close()
     for mailbox in registry.mailboxes():
@@ -56,4 +81,17 @@ def shut_down(  # noqa: PLR0913, PLR0917 - the parts of a watcher, each once
             mailbox.notify()
     store.close()
     pool.close()
-    journal.close()
+
+
+def shut_down_later(*parts: Any) -> None:
+    """Shut down a watcher that was collected: on a thread of its own.
+
+    The collector runs on whatever thread happens to allocate, the feed's and the workers' too,
+    with whatever lock they hold. At the end of the interpreter there are no new threads, and no
+    such guests either.
+    """
+    if threading.main_thread().is_alive():
+        name = "etcd_watcher-close"
+        threading.Thread(target=shut_down, args=parts, name=name, daemon=True).start()
+    else:
+        shut_down(*parts)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from etcd_watcher.errors import StoreClosed
-from etcd_watcher.mailbox import Mailbox, logger
+from etcd_watcher.mailbox import DELIVERING, Mailbox, logger
 
 __all__ = ["MAX_WORKERS", "WorkerPool"]
 
@@ -60,8 +60,6 @@ class WorkerPool:
         self._settling: set[Mailbox] = set()
         """Mailboxes that are being delivered by a callback that itself waits in `settle`."""
         self._closed = False
-        self._here = threading.local()
-        """`mailbox`: the one that the present thread is delivering."""
 
     def schedule(self, mailboxes: Iterable[Mailbox]) -> None:
         """See to it that these mailboxes are emptied; those already seen to are passed over."""
@@ -115,20 +113,20 @@ class WorkerPool:
             self._workers.discard(threading.current_thread())
 
     def _run(self, mailbox: Mailbox) -> str:
-        self._here.mailbox = mailbox
+        DELIVERING.set(mailbox)
         try:
             return mailbox.run(partial(self._resume, mailbox))
         except StoreClosed:
             mailbox.closed = True
             return "idle"
-        except Exception:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
+        except BaseException:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
             # way back to the live events is gone (no permission any more, say, or a defect of
             # ours), and the worker has others to serve.
             mailbox.closed = True
             logger.exception("%r gets no more events", mailbox.who)
             return "idle"
         finally:
-            self._here.mailbox = None
+            DELIVERING.set(None)
 
     def _take(self) -> tuple[Mailbox, float | None] | None:
         """Wait for a mailbox to empty; None when this worker is to end."""
@@ -193,7 +191,7 @@ class WorkerPool:
             When one waits for the event loop that this very thread runs.
         """
         deadline = time.monotonic() + timeout
-        mine = getattr(self._here, "mailbox", None)
+        mine = DELIVERING.get()
         loop = _running_loop()
         with self._work:
             self._settlers += 1
@@ -204,7 +202,8 @@ class WorkerPool:
                 while True:
                     for each in [each for each in self._held if each.parked_on is not None]:
                         self._reclaim(each)
-                    others = self._held - self._settling
+                    # One from outside is in no circle with them, and does wait.
+                    others = self._held - self._settling if mine is not None else self._held
                     late = [each for each in others if not each.settled(revision)]
                     if loop is not None and any(each.parked_on is loop for each in late):
                         raise RuntimeError(
@@ -221,6 +220,7 @@ class WorkerPool:
                 self._settlers -= 1
                 if mine is not None:
                     self._settling.discard(mine)
+                    self._let_go.notify_all()
 
     def close(self, timeout: float = 1.0) -> None:
         """Start no more callbacks, and wait for those under way, `timeout` seconds at most."""

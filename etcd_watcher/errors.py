@@ -9,6 +9,7 @@ __all__ = [
     "Compacted",
     "ConnectionFailed",
     "EtcdWatcherError",
+    "HistoryReplaced",
     "NoBinary",
     "RequestRejected",
     "StoreClosed",
@@ -64,8 +65,8 @@ class WatcherClosed(EtcdWatcherError, RuntimeError):
         super().__init__(message)
 
 
-class StoreClosed(EtcdWatcherError):
-    """A read of a store or of a watch that was closed meanwhile; it ends the reader."""
+class StoreClosed(WatcherClosed):
+    """A store or a watch was closed while it was being used: the watcher is closing."""
 
 
 class Compacted(EtcdWatcherError):
@@ -80,3 +81,20 @@ class Compacted(EtcdWatcherError):
     def __init__(self, revision: int) -> None:
         super().__init__(f"the server has dropped its history before revision {revision}")
         self.revision = revision
+
+    def __reduce__(self) -> tuple[type[Compacted], tuple[int]]:
+        return type(self), (self.revision,)
+
+
+class HistoryReplaced(EtcdWatcherError):
+    """The server has begun anew: its data is not the one that was watched."""
+
+    def __init__(self, revision: int, seen: int) -> None:
+        super().__init__(
+            f"the server is at revision {revision}, and {seen} was seen before: its data was "
+            "replaced. Make a new Watcher(...), which watches what is there now"
+        )
+        self.revision, self.seen = revision, seen
+
+    def __reduce__(self) -> tuple[type[HistoryReplaced], tuple[int, int]]:
+        return type(self), (self.revision, self.seen)

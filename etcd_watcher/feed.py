@@ -152,8 +152,14 @@ class Feed:
         return self._opened is not None and self._opened.covers(target)
 
     def narrow(self, scope: KeyRange | None) -> None:
-        """Watch no more than `scope`; None for nothing. Returns at once."""
+        """Watch no more than `scope`; None for nothing. Returns at once.
+
+        What somebody is just asking for stays: they wait for it.
+        """
         with self._state:
+            if self._asked_for is not None:
+                asked_for = self._asked_for
+                scope = asked_for if scope is None else KeyRange.hull([scope, asked_for])
             if scope != self._scope:
                 self._set_scope(scope)
 

@@ -9,11 +9,13 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
+from types import CoroutineType
 from typing import Protocol
 
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.subscriber import Delivery, Subscriber, Subscription
+from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
 
 __all__ = ["MAILBOX_EVENTS", "Mailbox", "Refill"]
 
@@ -27,6 +29,10 @@ SLICE = 0.005
 LOOP_CHUNK = 64
 """Events handed to an event loop in one wake-up: a wake-up each starves the loop (a flood of
 `call_soon_threadsafe` was measured to delay `1+1` in a notebook by 2 s)."""
+
+DELIVERING: ContextVar[Mailbox | None] = ContextVar("etcd_watcher_delivering", default=None)
+"""The mailbox whose callback the present code belongs to: on a worker, in a task, and in what
+waits for them on a thread of its own."""
 
 ERRORS_SHOWN = 100
 """Different errors of one subscriber that are logged; all are counted."""
@@ -138,6 +144,12 @@ class Mailbox:
         """Bring a lagging mailbox its next events; blocks while the server is asked for them."""
         self._refill(self)
 
+    def report(self, newest: int) -> Delivery:
+        """Tell how deliveries went, and how far we are behind the journal's `newest` revision."""
+        lag_from = self.lag_from
+        self.delivery.lagging = 0 if lag_from is None else max(1, newest + 1 - lag_from)
+        return self.delivery
+
     def has_more(self) -> bool:
         return bool(self.queue) or self.lag_from is not None
 
@@ -195,11 +207,11 @@ class Mailbox:
         if subscription.ended:
             return
         try:
-            result = subscription.call(event)
+            result: object = subscription.call(event)
         except BaseException:  # noqa: BLE001 - whatever it raises, SystemExit too, is its own affair
             self.failed(event)
         else:
-            if result is not None and inspect.iscoroutine(result):
+            if type(result) is CoroutineType:  # asked of the type: a result may be any object
                 result.close()
                 self.failed(event, UNAWAITED)
             else:
@@ -212,7 +224,7 @@ class Mailbox:
         self.delivery.last_error = text
         if text not in self._shown and len(self._shown) < ERRORS_SHOWN:
             self._shown.add(text)
-            logger.error("a callback of %r failed on %r\n%s", self.who, event, text)
+            logger.error("a callback of %s failed on %r\n%s", shown(self.who), event, text)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, parked: Callable[[], None]) -> bool:
         """Give the next events for `loop` to it; False when it is closed, and they have failed."""
@@ -247,6 +259,7 @@ class Mailbox:
         self._task.add_done_callback(done)
 
     async def _tell_on_loop(self) -> None:
+        DELIVERING.set(self)  # a task has a context of its own
         while self._handed:
             event, subscription = self._handed.popleft()
             self.busy = event.revision

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 
 from etcd_watcher.arguments import Key, name_of
 from etcd_watcher.demux import Demux
+from etcd_watcher.errors import HistoryReplaced
 from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import running_cell
 from etcd_watcher.keys import KeyRange, to_bytes
@@ -39,6 +42,30 @@ class Registry:
         """By the subscriber's identity."""
         self._recurring: dict[Hashable, tuple[int, Mailbox]] = {}
         """By the name under which a notebook makes the same subscriber again, with the cell."""
+
+        self.orphans: deque[Callable[[], None]] = deque()
+        """Ends of streams that were collected. The collector may run with any lock held, so it
+        only appends here; `sweep` does the rest."""
+
+    def sweep(self) -> None:
+        """End the streams that nobody holds any more."""
+        while self.orphans:
+            with contextlib.suppress(IndexError):
+                self.orphans.popleft()()
+
+    def newest_revision(self) -> int:
+        """Ask the server for its newest revision.
+
+        Raises
+        ------
+        HistoryReplaced
+            It is older than what was seen already.
+        """
+        seen = self._feed.revision
+        revision = self._store.revision(self._timeout)
+        if revision < seen:
+            raise HistoryReplaced(revision, seen)
+        return revision
 
     def scope(self, key: Key, *, prefix: bool) -> KeyRange:
         """Check a key and give its range.
@@ -73,7 +100,7 @@ class Registry:
         scopes = [self.scope(key, prefix=prefix) for key in keys]
         if not scopes:
             return
-        revision = self._store.revision(self._timeout)
+        revision = self.newest_revision()
         undo: list[Callable[[], None]] = []
         with self._demux.lock:
             owner = None if mailbox is None else mailbox()
@@ -130,7 +157,10 @@ class Registry:
 
     def _close_mailbox(self, mailbox: Mailbox) -> None:
         mailbox.closed = True
-        self._mailboxes.pop(identity(mailbox.who), None)
+        if mailbox.notify is not None:
+            mailbox.notify()
+        if self._mailboxes.get(identity(mailbox.who)) is mailbox:
+            del self._mailboxes[identity(mailbox.who)]
         name = recurring_name(mailbox.who)
         if self._recurring.get(name, (0, None))[1] is mailbox:
             del self._recurring[name]
@@ -245,6 +275,7 @@ class Registry:
 
     def shown(self) -> list[Route]:
         """Give the routes that a person asked for, in the order in which they came."""
+        self.sweep()
         with self._demux.lock:
             return [each for each in self._demux.router if each.asked_for or subscribers(each)]
 

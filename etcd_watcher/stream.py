@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -37,7 +39,7 @@ class Signal:
             self._changed.notify_all()
             waiting, self._waiting = self._waiting, []
         for loop, event in waiting:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(event.set)
 
     def wait(self, ready: Callable[[], bool]) -> None:
@@ -67,10 +69,18 @@ class EventStream:
         From the iteration, when the history that it needs is dropped by the server.
     """
 
-    def __init__(self, mailbox: Mailbox, signal: Signal, end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        signal: Signal,
+        end: Callable[[], None],
+        orphans: deque[Callable[[], None]],
+    ) -> None:
         self._mailbox = mailbox
         self._signal = signal
-        self._end = weakref.finalize(self, end)
+        self._end = end
+        self._collected = weakref.finalize(self, orphans.append, end)
+        self._collected.atexit = False
 
     def _ready(self) -> bool:
         return self._mailbox.closed or self._mailbox.has_more()
@@ -122,12 +132,19 @@ class EventStream:
 
     def close(self) -> None:
         """End the iteration; idempotent."""
-        self._end()
+        if self._collected.detach() is not None:
+            self._end()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -163,4 +180,4 @@ def open_stream(  # noqa: PLR0913 - the parts of a watcher that a stream needs
             for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
                 subscription.start = since - 1
             mailbox.lag_from = since
-    return EventStream(mailbox, signal, end)
+    return EventStream(mailbox, signal, end, registry.orphans)

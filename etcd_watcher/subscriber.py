@@ -21,6 +21,7 @@ __all__ = [
     "loop_for",
     "recurring_name",
     "resolve",
+    "shown",
 ]
 
 
@@ -65,6 +66,9 @@ class Subscriber:
     >>> watcher.register("temperature", Plotter("Ana"), "plot")
     """
 
+    name: str = ""
+    cell: int | None = None
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.cell = running_cell()
@@ -80,7 +84,7 @@ class Subscriber:
     def do_things(self, key: str, value: str | None) -> None:
         """Print one line: who, which key, and its new value."""
         news = "was deleted" if value is None else f"= {one_line(value, 1000)}"
-        print(f"{self.name}: {one_line(key, 1000)} {news}")  # noqa: T201 - printing is what it is for
+        print(f"{one_line(str(self.name), 1000)}: {one_line(key, 1000)} {news}")  # noqa: T201 - printing is what it is for
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -159,10 +163,7 @@ def resolve(who: object, what: str | Callable[..., Any]) -> Callable[..., Any]:
             methods = ", ".join(_public_methods(who)) or "none"
             raise AttributeError(f"{who!r} has no method {what!r}; it has: {methods}")
     if not callable(found):
-        raise TypeError(
-            f"a callback is the name of a method or something to call as f(key, value), "
-            f"not {found!r}"
-        )
+        raise TypeError(f"a callback is the name of a method or something to call, not {found!r}")
     return found  # type: ignore[no-any-return]  # it was just found callable
 
 
@@ -189,6 +190,14 @@ def loop_for(call: Callable[..., Any], where: str | None) -> AbstractEventLoop |
         ) from None
 
 
+def shown(who: object) -> str:
+    """Give a subscriber's repr, whatever it is worth: it may be anybody's class."""
+    try:
+        return repr(who)
+    except BaseException:  # noqa: BLE001 - it must not end the worker that reports on it
+        return f"a {type(who).__name__}"
+
+
 def _public_methods(who: object) -> list[str]:
     return [name for name, _ in inspect.getmembers(who, callable) if not name.startswith("_")]
 
@@ -212,7 +221,7 @@ def recurring_name(who: object) -> Hashable | None:
     no such name.
     """
     if isinstance(who, Subscriber):
-        return (type(who).__module__, type(who).__qualname__, who.name)
+        return (type(who).__module__, type(who).__qualname__, repr(who.name))
     if inspect.isfunction(who):
         if who.__name__ == "<lambda>":
             return (who.__module__, who.__code__, repr(who.__defaults__))

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 from etcd_watcher.catchup import RETRY
 from etcd_watcher.dispatch import WorkerPool
-from etcd_watcher.errors import ConnectionFailed, StoreClosed, WatcherClosed
+from etcd_watcher.errors import ConnectionFailed, HistoryReplaced, StoreClosed, WatcherClosed
 from etcd_watcher.event import Event
 from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Store
+from etcd_watcher.subscriber import shown
 from etcd_watcher.table import plural
 
 __all__ = ["Waiter"]
@@ -61,7 +62,7 @@ class Waiter:
         late = self._pool.settle(revision, deadline - time.monotonic())
         self._check_open()
         if late:
-            names = ", ".join(repr(each.who) for each in late[:SHOWN])
+            names = ", ".join(shown(each.who) for each in late[:SHOWN])
             raise TimeoutError(
                 f"after {timeout:g} s the callbacks of {plural(len(late), 'subscriber')} had not "
                 f"returned for all changes up to revision {revision}: {names}"
@@ -71,8 +72,9 @@ class Waiter:
         """Ask the server for its newest revision, again while it is away."""
         while True:
             remaining = deadline - time.monotonic()
+            seen = self._feed.revision
             try:
-                return self._store.revision(max(0.001, min(self._request_timeout, remaining)))
+                revision = self._store.revision(max(0.001, min(self._request_timeout, remaining)))
             except StoreClosed:
                 self._check_open()  # else the feed has just turned to another endpoint
             except ConnectionFailed as error:
@@ -80,6 +82,10 @@ class Waiter:
                 if deadline - time.monotonic() <= RETRY:
                     raise TimeoutError(f"after {timeout:g} s: {error}") from error
                 self._feed.wait_for_change(RETRY)
+            else:
+                if revision < seen:
+                    raise HistoryReplaced(revision, seen)
+                return revision
 
     def _check_open(self) -> None:
         if self._journal.closed:
@@ -110,7 +116,7 @@ class Waiter:
     ) -> Event:
         deadline = time.monotonic() + timeout
         with self._lock:
-            position = self._positions.get(scope, 0)
+            position = began = self._positions.get(scope, 0)
         came: list[Event] = []
         while True:
             records, end = self._journal.read(position)
@@ -124,7 +130,7 @@ class Waiter:
             position = end
             self._check_open()
             if not self._journal.wait(position, max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(_story(key, predicate, timeout, came))
+                raise TimeoutError(_story(key, predicate, timeout, came, went_before=began > 0))
 
 
 def _story(
@@ -132,10 +138,14 @@ def _story(
     predicate: Callable[[Event], object] | None,
     timeout: float,
     came: list[Event],
+    *,
+    went_before: bool,
 ) -> str:
     condition = "" if predicate is None else " for which the predicate holds"
     if not came:
-        return f"after {timeout:g} s there was no event of {key!r} at all"
+        which = "no further event" if went_before else "no event"
+        behind = "behind the one that the last call gave" if went_before else "at all"
+        return f"after {timeout:g} s there was {which} of {key!r} {behind}"
     tail = "\n".join(f"  {event!r}" for event in came[-SHOWN:])
     left_out = f"  … and {len(came) - SHOWN} before\n" if len(came) > SHOWN else ""
     return (

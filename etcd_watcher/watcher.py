@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Self, TypeVar
 
+import etcd_watcher.arguments as given
 from etcd_watcher._html import watcher_html
-from etcd_watcher.arguments import (
-    Key,
-    Keys,
-    check_key,
-    check_since,
-    check_ttl,
-    check_value,
-    name_of,
-    seconds,
-    several,
-)
+from etcd_watcher.arguments import Key, Keys, name_of, seconds, several
 from etcd_watcher.background import run_in_thread
 from etcd_watcher.catchup import CatchUp
-from etcd_watcher.connect import connect, shut_down
+from etcd_watcher.connect import Server, connect, shut_down, shut_down_later
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.endpoints import Credentials
@@ -35,7 +28,7 @@ from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
 from etcd_watcher.stream import EventStream, open_stream
-from etcd_watcher.subscriber import Delivery, Subscription, loop_for, resolve
+from etcd_watcher.subscriber import Delivery, Subscription, loop_for, resolve, shown
 from etcd_watcher.table import plural
 from etcd_watcher.waiting import Waiter
 
@@ -49,8 +42,8 @@ class Watcher:
 
     Parameters
     ----------
-    endpoints : str, iterable of str, Store or None
-        URLs of the cluster's members, or a store. None: `ETCDCTL_ENDPOINTS`, or else
+    endpoints : str, iterable of str, LocalEtcd, Store or None
+        URLs of the cluster's members, a `LocalEtcd`, or a store (as in `stores.base`). None: `ETCDCTL_ENDPOINTS`, or else
         `http://127.0.0.1:2379` and then `http://127.0.0.1:4001`.
     api : {"auto", "v2", "v3"}
         Which of etcd's APIs to use. "auto": v2 where the server serves it (someone switched it
@@ -71,8 +64,8 @@ class Watcher:
         No endpoint answered within 5 s.
     ApiNotServed
         A server answered, but does not speak the API that was asked for.
-    ValueError
-        An endpoint, a user or a certificate that cannot be meant.
+    ValueError, TypeError
+        Something given cannot be meant.
 
     Examples
     --------
@@ -85,7 +78,7 @@ class Watcher:
 
     def __init__(  # noqa: PLR0913 - what etcdctl can be told, and two limits
         self,
-        endpoints: str | Iterable[str] | Store | None = None,
+        endpoints: str | Iterable[str] | Server | Store | None = None,
         *,
         api: str = "auto",
         user: str | None = None,
@@ -100,12 +93,10 @@ class Watcher:
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
         self._timeout = seconds("request_timeout", request_timeout)
-        self._store: Store
-        if endpoints is None or isinstance(endpoints, Iterable):
-            credentials = Credentials(user, password, ca_cert, cert, key)
-            self._store = connect(endpoints, api=api, credentials=credentials)
-        else:
-            self._store = endpoints
+        self._server = endpoints
+        """Kept: a `LocalEtcd` goes with its last reference, and it has to stay for as long as we."""
+        credentials = Credentials(user, password, ca_cert, cert, key)
+        self._store = connect(endpoints, api=api, credentials=credentials)
         self._journal = Journal(journal_events, journal_bytes, self._store.key_range)
         self._pool = WorkerPool()
         self._demux = Demux(self._journal, self._pool)
@@ -115,18 +106,11 @@ class Watcher:
             self._store, self._demux, self._feed, self._catch_up, self._timeout
         )
         self._waiter = Waiter(self._store, self._feed, self._pool, self._journal, self._timeout)
-        # Nothing that `_shut_down` is given refers to this object, so that a watcher that nobody
-        # holds any more closes by itself, its threads notwithstanding.
-        self._end = weakref.finalize(
-            self,
-            shut_down,
-            self._feed,
-            self._store,
-            self._pool,
-            self._registry,
-            self._catch_up,
-            self._journal,
-        )
+        # Nothing here refers to this object, so that a watcher that nobody holds any more closes by
+        # itself, its threads notwithstanding.
+        parts = (self._feed, self._store, self._pool, self._registry, self._catch_up, self._journal)
+        self._parts = (*parts, os.getpid())
+        self._end = weakref.finalize(self, shut_down_later, *self._parts)
         close_when_run_again(self)
 
     # Which keys.
@@ -134,12 +118,7 @@ class Watcher:
     def add_key(self, key: Keys, *, prefix: bool = False) -> None:
         """Watch a key that nobody is subscribed to yet; its changes go to the journal.
 
-        Parameters
-        ----------
-        key : str, bytes, or an iterable of them
-            Several are asked for in one round trip.
-        prefix : bool
-            Watch everything that starts with `key` (v2: the directory, recursively).
+        Several keys take one round trip; for `prefix` see `register`.
         """
         self._check_open()
         self._registry.watch(several(key), prefix=prefix)
@@ -175,7 +154,7 @@ class Watcher:
             a prefix: the event's own) and the new value, None for a deletion. An `async def` is
             run on the event loop that is running now.
         prefix : bool
-            Be told of everything that starts with `key` (v2: the directory, recursively).
+            Be told of all that starts with `key` (v2: the directory, recursively).
 
         Raises
         ------
@@ -185,6 +164,8 @@ class Watcher:
             The server did not acknowledge the watch; nothing has changed.
         """
         self._check_open()
+        if who is None:
+            raise TypeError("nobody (None) cannot be a subscriber: name an object")
         call = resolve(who, what)
         loop = loop_for(call, None)
 
@@ -213,9 +194,8 @@ class Watcher:
 
         Parameters
         ----------
-        key : str, bytes, or an iterable of them
-        prefix : bool
-            Be told of everything that starts with `key`.
+        key, prefix
+            As for `register`.
         where : {None, "loop"}
             "loop" calls it on the event loop that is running now (in a notebook, the kernel's
             main thread: for pyplot and other code that belongs there). `async def` functions run
@@ -227,8 +207,7 @@ class Watcher:
         ... def show(event):
         ...     print(event.key, event.value)
         """
-        if where not in (None, "loop"):
-            raise ValueError(f'where={where!r}: leave it out, or say "loop"')
+        keys = given.check_on(key, where)
 
         def subscribe(function: Function) -> Function:
             self._check_open()
@@ -238,7 +217,7 @@ class Watcher:
             def make(key: Key, scope: KeyRange) -> Subscription:
                 return Subscription(name_of(key), scope, prefix, function, call, loop)
 
-            self._registry.subscribe(several(key), function, make, prefix=prefix)
+            self._registry.subscribe(keys, function, make, prefix=prefix)
             return function
 
         return subscribe
@@ -249,20 +228,15 @@ class Watcher:
         Of someone who is not subscribed: all zeros.
         """
         mailbox = self._registry.find_mailbox(who)
-        if mailbox is None:
-            return Delivery()
-        lag_from, newest = mailbox.lag_from, self._journal.last_revision
-        mailbox.delivery.lagging = 0 if lag_from is None else max(1, newest + 1 - lag_from)
-        return mailbox.delivery
+        return Delivery() if mailbox is None else mailbox.report(self._journal.last_revision)
 
     def events(self, key: Keys, *, prefix: bool = False, since: int | None = None) -> EventStream:
         """Iterate over the events of a key, with `for` or with `async for`.
 
         Parameters
         ----------
-        key : str, bytes, or an iterable of them
-        prefix : bool
-            Everything that starts with `key`.
+        key, prefix
+            As for `register`.
         since : int, optional
             Begin with the events of this revision; by default with what comes from now on.
 
@@ -272,7 +246,7 @@ class Watcher:
             From the iteration: the server no longer has `since`.
         """
         self._check_open()
-        check_since(since)
+        given.check_since(since)
         return open_stream(
             self._registry, self._demux, self._catch_up, several(key), prefix=prefix, since=since
         )
@@ -321,6 +295,7 @@ class Watcher:
         """
         self._check_open()
         wait = seconds("timeout", timeout)
+        given.check_predicate(predicate)
         scope = self._registry.scope(key, prefix=prefix)
         watching = (
             contextlib.nullcontext()
@@ -339,38 +314,33 @@ class Watcher:
         timeout: float = 10,  # noqa: ASYNC109 - as `wait_for`
     ) -> Event:
         """Do what `wait_for` does without blocking the event loop."""
-        return await run_in_thread(
-            lambda: self.wait_for(key, predicate, prefix=prefix, timeout=timeout)
-        )
+        wait = partial(self.wait_for, key, predicate, prefix=prefix, timeout=timeout)
+        return await run_in_thread(wait)
 
     # Publishing, enough for a notebook.
 
     def put(self, key: Key, value: str | bytes, *, ttl: int | None = None) -> int:
         """Write a key, and give the revision of the write.
 
-        Parameters
-        ----------
-        key, value : str or bytes
-        ttl : int, optional
-            Seconds after which the key goes away by itself (v3: with a lease of its own).
+        With `ttl` it goes away by itself after so many seconds (v3: with a lease of its own).
         """
         self._check_open()
-        check_key(key)
-        check_value(value)
-        check_ttl(ttl)
+        given.check_key(key)
+        given.check_value(value)
+        given.check_ttl(ttl)
         return self._store.put(to_bytes(key), to_bytes(value), ttl, self._timeout)
 
     def get(self, key: Key) -> str | None:
         """Read a key; None where there is none."""
         self._check_open()
-        check_key(key)
+        given.check_key(key)
         found = self._store.get(to_bytes(key), self._timeout)
         return None if found is None else to_text(found.raw_value)
 
     def delete(self, key: Key, *, prefix: bool = False) -> int:
-        """Delete a key, or everything that starts with it, and give the number of keys deleted."""
+        """Delete a key, or all that starts with it, and give the number of keys deleted."""
         self._check_open()
-        check_key(key, prefix=prefix)
+        given.check_key(key, prefix=prefix)
         return self._store.delete(to_bytes(key), self._timeout, prefix=prefix)
 
     # How it stands.
@@ -392,25 +362,26 @@ class Watcher:
 
     @property
     def status(self) -> Status:
-        """How the connection stands: connected, reconnecting (since when, why, next try), closed."""
+        """How the connection stands: connected, reconnecting (why, next try), closed."""
         return self._feed.status
 
     @property
     def revision(self) -> int:
-        """The store's revision up to which every change of the watched keys has been seen."""
+        """The revision up to which every change of the watched keys has been seen."""
         return self._feed.revision
 
     def close(self) -> None:
         """Stop: no callback starts any more, and no thread or socket is left. Idempotent.
 
-        What has not been delivered yet is dropped: `sync()` first where it matters. A callback
-        that is under way is waited for, 1 s at most.
+        What has not been delivered yet is dropped. A callback under way is waited for, 1 s at most.
         """
-        self._end()
+        if self._end.detach() is not None:
+            shut_down(*self._parts)
 
     def _check_open(self) -> None:
         if not self._end.alive:
             raise WatcherClosed
+        self._registry.sweep()
 
     def __enter__(self) -> Self:
         return self
@@ -423,7 +394,7 @@ class Watcher:
 
     def _repr_html_(self) -> str:
         keys = [
-            (route.key, route.prefix, [repr(who) for who in subscribers(route)])
+            (route.key, route.prefix, [shown(who) for who in subscribers(route)])
             for route in self._registry.shown()
         ]
         return watcher_html(self.api, self.endpoints, self.status, keys, self._journal)

@@ -322,6 +322,7 @@ def test_a_stream_that_nobody_holds_any_more_ends(watcher: Watcher, store: FakeS
     del stream
     gc.collect()
     assert gone() is None
+    watcher._registry.sweep()  # as every call of the watcher does
     assert len(watcher._demux.router) == 0
     assert watcher._feed.scope is None
 
@@ -337,6 +338,7 @@ def test_a_stream_in_a_cycle_ends_when_it_is_collected(watcher: Watcher) -> None
     del holder
     gc.collect()
     assert next_cycle() is None
+    watcher._registry.sweep()
     assert len(watcher._demux.router) == 0
 
 
@@ -346,6 +348,7 @@ def test_a_for_loop_that_is_left_ends_its_stream(watcher: Watcher, store: FakeSt
         if event.revision == 3:
             break
     gc.collect()
+    watcher._registry.sweep()
     assert len(watcher._demux.router) == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from etcd_watcher.event import Gap, Status
 from etcd_watcher.stores.base import Batch
-from etcd_watcher.testing import Complete, check
+from etcd_watcher.testing import Complete, History, check
 from tests.testing.faults import altered, event_at, inserted, replaced
 from tests.testing.worlds import OURS, Commits, Stream, World, event
 
@@ -312,6 +312,18 @@ def test_gaps_that_end_where_no_compaction_was() -> None:
         (
             "gaps: revision 5, record 3: expected an end right before a compaction (7); "
             "came the gap from revision 5 to 7"
+        )
+    ]
+
+
+def test_gaps_in_which_nothing_is_lost() -> None:
+    """Where nobody knows of compactions, that is all there is to hold them to."""
+    history = History.from_events(PLAIN.events)
+    stream = inserted(PLAIN.stream(), 2, Gap(4, 4, ""))
+    assert list(map(str, check(stream, history, scope=OURS, since=3))) == [
+        (
+            "gaps: revision 4, record 2: expected a gap only where something is lost; "
+            "came the gap from revision 4 to 4"
         )
     ]
 

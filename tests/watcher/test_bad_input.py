@@ -158,3 +158,21 @@ def test_a_failing_callback_is_kept_counted_and_nobody_elses_affair(
     assert "LookupError: no shelf for two" in delivery.last_error
     assert "no shelf for one" in caplog.text
     assert "Rosa" in caplog.text
+
+
+def test_on_without_a_key_is_refused_at_once(watcher: Watcher) -> None:
+    with pytest.raises(TypeError, match=r'@watcher\.on\("key"\)'):
+        watcher.on(print)  # type: ignore[arg-type]
+
+
+def test_a_predicate_that_is_none_is_refused_at_once(watcher: Watcher, fresh_key: str) -> None:
+    with pytest.raises(TypeError, match=r"event\.value == 'done'"):
+        watcher.wait_for(fresh_key, "done")  # type: ignore[arg-type]
+
+
+def test_a_server_object_will_do_for_its_url_and_stays(api: str) -> None:
+    with Watcher(LocalEtcd(), api=api) as watcher:
+        watcher.put("key", "value")
+        assert watcher.get("key") == "value"
+    with pytest.raises(TypeError, match="LocalEtcd"):
+        Watcher(7)  # type: ignore[arg-type]

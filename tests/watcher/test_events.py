@@ -65,7 +65,7 @@ def test_events_can_be_iterated_on_a_loop(watcher: Watcher, fresh_key: str) -> N
         return [(await anext(events)).value for _ in range(3)]
 
     async def main() -> list[str | None]:
-        with watcher.events(fresh_key) as events:
+        async with watcher.events(fresh_key) as events:
             reading = asyncio.create_task(read(events))
             for number in range(3):
                 await asyncio.to_thread(watcher.put, fresh_key, str(number))
@@ -158,6 +158,9 @@ def test_wait_for_says_what_came_instead(watcher: Watcher, fresh_key: str) -> No
     watcher.sync()
     with pytest.raises(TimeoutError, match=r"predicate.*\n.*PUT.*other"):
         watcher.wait_for(fresh_key, lambda event: event.value == "this", timeout=0.05)
+    watcher.wait_for(fresh_key)
+    with pytest.raises(TimeoutError, match="no further event"):
+        watcher.wait_for(fresh_key, timeout=0.05)
 
 
 def test_wait_for_returns_when_the_callbacks_have(
