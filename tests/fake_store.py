@@ -156,11 +156,14 @@ class FakeWatch:
             return Batch(scope, opened=True)
         if self._given + 1 < self.store.compacted:
             raise Compacted(self.store.compacted)
+        ours: list[Event] = []
         for transaction in self.store.transactions_after(self._given):
             self._given = transaction[0].revision
-            ours = [each for each in transaction if each.raw_key in scope]
-            if ours:
-                return Batch(scope, ours)
+            ours += [each for each in transaction if each.raw_key in scope]
+            if ours and len({each.revision for each in ours}) == self.store.at_once:
+                break
+        if ours:
+            return Batch(scope, ours)
         if self._wanted and not self.store.deaf_to_probes:
             self._wanted = 0
             self.answers += 1
@@ -206,6 +209,8 @@ class FakeStore:
         self.deaf_to_probes = False
         self.refusal: Callable[[KeyRange], BaseException | None] = lambda _: None
         """Says with which error a range is refused; None for a range that is not."""
+        self.at_once = 1
+        """Transactions that a batch holds at the most."""
         self.breaks: dict[int, int] = {}
         """The reads after which a watch breaks, by the number of the watch, from 1."""
         self.calls: dict[str, int] = defaultdict(int)

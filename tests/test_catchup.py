@@ -254,8 +254,12 @@ def test_closing_ends_one_that_waits_for_a_server_that_is_away(
 ALL = KeyRange.of_prefix(b"")
 
 
-def test_a_replay_gives_exactly_the_revisions_asked_for_and_closes_its_watch() -> None:
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_a_replay_gives_exactly_the_revisions_asked_for_and_closes_its_watch(
+    at_once: int,
+) -> None:
     store = FakeStore()
+    store.at_once = at_once
     for number in range(10):
         store.commit(("k", str(number)), ("l", str(number)))
     batches = list(replay(store, KeyRange.of_key(b"k"), 3, 7))
@@ -314,11 +318,12 @@ steps = st.one_of(
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=40)
-@given(st.lists(steps, max_size=20), st.sampled_from([1, 5, 100]))
+@given(st.lists(steps, max_size=20), st.sampled_from([1, 5, 100]), st.sampled_from([1, 3, 50]))
 def test_every_event_is_told_once_and_in_order_however_it_falls_behind(
-    steps: list[tuple[str, int]], journal_events: int
+    steps: list[tuple[str, int]], journal_events: int, at_once: int
 ) -> None:
     store, reader = FakeStore(), Reader()
+    store.at_once = at_once
     with Watcher(store, journal_events=journal_events) as watcher:
         watcher.on("k", prefix=True)(reader)
         for step, number in steps:

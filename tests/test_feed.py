@@ -900,6 +900,7 @@ class Story:
 
     def __init__(self) -> None:
         self.store = FakeStore(("http://one:1", "http://two:2"))
+        self.store.at_once = 2
         self.core = Core(self.store)
         self.core.cover(A)
 

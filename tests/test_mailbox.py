@@ -390,6 +390,34 @@ def test_what_is_still_to_be_caught_up_with_is_not_settled(small: None) -> None:
     assert mailbox.settled(4)
 
 
+class Watched(deque[tuple[Event, Subscription]]):
+    """A queue that does something as soon as an event has been taken out of it."""
+
+    then: Callable[[], object]
+
+    def popleft(self) -> tuple[Event, Subscription]:
+        item = super().popleft()
+        self.then()
+        return item
+
+
+def watched(mailbox: Mailbox, then: Callable[[], object]) -> Watched:
+    queue = Watched(mailbox.queue)
+    queue.then = then
+    return queue
+
+
+def test_an_event_is_not_settled_between_the_queue_and_its_callback() -> None:
+    mailbox, answers = Mailbox("who", no_refill, None), list[bool]()
+    subscription = subscribe(mailbox, lambda _: None)
+    for revision in (4, 5):
+        mailbox.offer(event(revision), subscription)
+    mailbox.queue = watched(mailbox, lambda: answers.append(mailbox.settled(5)))
+    drain(mailbox)
+    assert answers == [False, False]
+    assert mailbox.settled(5)
+
+
 class Traffic:
     """A mailbox, the journal that it catches up from, and a count of what came out of it."""
 
@@ -557,6 +585,22 @@ def test_while_a_loop_has_events_they_are_not_settled(loop: asyncio.AbstractEven
     loop.call_soon_threadsafe(go_on.set)
     assert parking.given_back.acquire(timeout=PATIENCE)
     assert mailbox.settled(3)
+
+
+def test_an_event_is_not_settled_between_the_queue_and_its_loop(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    mailbox, answers = Mailbox("who", no_refill, None), list[bool]()
+
+    async def callback(_: Event) -> None: ...
+
+    subscription = subscribe(mailbox, callback, loop=loop)
+    for revision in (4, 5):
+        mailbox.offer(event(revision), subscription)
+    mailbox.queue = watched(mailbox, lambda: answers.append(mailbox.settled(5)))
+    Parking(mailbox).run_until_idle()
+    assert answers == [False, False]
+    assert mailbox.settled(5)
 
 
 def test_an_async_callback_that_raises_is_counted_and_the_next_is_told(

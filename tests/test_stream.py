@@ -7,6 +7,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,23 @@ def test_since_a_revision_before_the_key_was_watched_the_journal_is_not_believed
     watcher._feed.wait_complete(store.now, PATIENCE)
     with watcher.events("k", since=2) as stream:
         assert take(stream, 2) == [2, 3]
+
+
+def test_since_a_revision_what_comes_as_the_stream_is_made_is_given_once(
+    watcher: Watcher, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, 3)
+    registry_watch = watcher._registry.watch
+
+    def watch(*args: Any, **options: Any) -> None:
+        registry_watch(*args, **options)
+        put(store, 3)
+        watcher._feed.wait_complete(store.now, PATIENCE)
+
+    monkeypatch.setattr(watcher._registry, "watch", watch)
+    with watcher.events("k", since=2) as stream:
+        put(store, 3)
+        assert take(stream, 9) == list(range(2, 11))
 
 
 def test_since_a_revision_to_come_nothing_earlier_is_given(
