@@ -37,7 +37,10 @@ START = """
 
 
 class Owner:
-    """Another interpreter, which owns a `LocalEtcd` and tells which processes came of it."""
+    """Another interpreter, which owns a `LocalEtcd` and tells which processes came of it.
+
+    It waits, where it has to, for the end of its standard input, and so goes with the test run.
+    """
 
     def __init__(self, code: str, temp_dir: Path) -> None:
         self.process = subprocess.Popen(
@@ -113,7 +116,7 @@ def test_nothing_is_left_when_the_owner_ends_by(
 def test_kill_9_leaves_nothing_after(
     before: str, own: Own, nothing_is_left: Callable[..., None]
 ) -> None:
-    owner = own(f"{before}; tell(); signal.pause()")
+    owner = own(f"{before}; tell(); sys.stdin.read()")
     pids = owner.told()
     owner.process.kill()
     nothing_is_left(pids, at_least=1 if "kill" in before else 2)
@@ -127,7 +130,7 @@ def test_kill_9_in_the_middle_of_a_start_leaves_nothing(
         import etcd_watcher.local.server as server
         def forever(*_):
             tell()
-            signal.pause()
+            sys.stdin.read()
         server.is_healthy = forever
         LocalEtcd()
         """
@@ -140,17 +143,17 @@ def test_kill_9_in_the_middle_of_a_start_leaves_nothing(
 @pytest.mark.parametrize(
     "fork",
     [
-        "child = os.fork() or signal.pause()",
+        "child = os.fork() or sys.stdin.read()",
         """
 from multiprocessing import get_context
-child = get_context("fork").Process(target=signal.pause); child.start(); child = child.pid""",
+child = get_context("fork").Process(target=time.sleep, args=(120,)); child.start(); child = child.pid""",
     ],
     ids=["os.fork", "multiprocessing"],
 )
 def test_a_fork_that_outlives_the_owner_does_not_keep_the_server(
     fork: str, own: Own, nothing_is_left: Callable[..., None], is_gone: IsGone
 ) -> None:
-    owner = own(f"tell()\n{fork}\nprint(child, flush=True); signal.pause()")
+    owner = own(f"tell()\n{fork}\nprint(child, flush=True); sys.stdin.read()")
     pids, fork_pid = owner.told(), int(owner.says())
     try:
         owner.process.kill()
@@ -202,7 +205,7 @@ def test_an_interrupt_from_the_terminal_does_not_reach_the_server(own: Own) -> N
         """
         try:
             tell()
-            signal.pause()
+            sys.stdin.read()
         except KeyboardInterrupt:
             etcd.put("nokia", "again")
             print(etcd.get("nokia"), etcd.running, flush=True)
