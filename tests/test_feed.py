@@ -273,6 +273,27 @@ def test_a_lost_watch_is_made_anew_behind_the_last_revision(core: Core) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_range_that_is_asked_for_while_it_connects_is_watched_by_the_new_watch(
+    core: Core,
+) -> None:
+    core.cover(A)
+    asking = threading.Thread(target=core.cover, args=(C,))
+
+    def ask_meanwhile() -> None:
+        asking.start()
+        core.wait_until(lambda: core.feed.scope is not None and b"c" in core.feed.scope)
+
+    core.store.before("watch", ask_meanwhile)
+    core.store.watch_number(1).push(LOST)
+    asking.join(PATIENCE)
+    assert not asking.is_alive()
+    core.store.commit(("a", "1"), ("c", "1"))
+    core.wait_complete()
+    assert core.told() == [(2, "a", "1"), (2, "c", "1")]
+    assert len(core.store.watches) == 2
+
+
+@pytest.mark.usefixtures("quick")
 def test_what_the_server_called_complete_is_not_read_again(core: Core) -> None:
     core.cover(A)
     for _ in range(5):
