@@ -285,6 +285,7 @@ def test_a_range_that_is_asked_for_while_it_connects_is_watched_by_the_new_watch
 
     core.store.before("watch", ask_meanwhile)
     core.store.watch_number(1).push(LOST)
+    core.store.watch_number(2)
     asking.join(PATIENCE)
     assert not asking.is_alive()
     core.store.commit(("a", "1"), ("c", "1"))
