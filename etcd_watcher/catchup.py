@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
@@ -50,16 +51,21 @@ class CatchUp:
         if mailbox not in self._histories and self._demux.refill_from_journal(mailbox, CHUNK):
             return
         try:
-            self._refill_from_history(mailbox)
+            self._refill_or_skip(mailbox)
         except ConnectionFailed:
             self._histories.pop(mailbox, None)
             if self._closing.wait(RETRY):
                 raise StoreClosed("the watcher was closed while a subscriber caught up") from None
+
+    def _refill_or_skip(self, mailbox: Mailbox) -> None:
+        try:
+            self._refill_from_history(mailbox)
         except Compacted as lost:
             self._histories.pop(mailbox, None)
             if mailbox.raises_compacted:
                 raise
-            self._skip(mailbox, lost)
+            with contextlib.suppress(Compacted):  # once more meanwhile: the next call sees to it
+                self._skip(mailbox, lost)
 
     def _refill_from_history(self, mailbox: Mailbox) -> None:
         start = mailbox.lag_from
