@@ -62,16 +62,14 @@ def reliable(evidence: Evidence) -> Iterator[Violation]:
     firsts = [history[min(told_ones)].revision] if told_ones else []
     firsts += [each.gap.first for each in evidence.resyncs]
     # Within the first revision and the last an event is only between others by its ordinal.
-    first = min(told_ones, default=0)
+    first = min(told_ones, default=len(history))
     last = max(told_ones, default=-1)
     first_revision = min(firsts, default=0)
     last_revision = max((each.gap.last for each in evidence.resyncs), default=0)
     last_revision = max(last_revision, evidence.until or 0)
     for ordinal in due:
         event = history[ordinal]
-        begun = event.revision >= first_revision and (
-            ordinal >= first or event.revision != first_revision
-        )
+        begun = event.revision > first_revision or ordinal >= first
         over = ordinal > last and event.revision > last_revision
         if begun and not over and ordinal not in told_ones and not _stands_for(evidence, event):
             yield Violation("reliable", told(event), "nothing", event.revision, event.raw_key)

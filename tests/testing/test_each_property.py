@@ -148,6 +148,17 @@ def test_reliable() -> None:
     ]
 
 
+def test_reliable_within_the_first_revision_that_came() -> None:
+    stream = replaced(PLAIN.stream(), 5)[4:]
+    violations = check(stream, PLAIN.history, scope=OURS, since=None)
+    assert [(each.name, each.raw_key) for each in violations] == [
+        ("atomic", b"k/b"),
+        ("reliable", b"k/b"),
+    ]
+    violations = check(stream[1:], PLAIN.history, scope=OURS, since=None)
+    assert [(each.name, each.raw_key) for each in violations] == [("atomic", b"k/c")]
+
+
 def test_reliable_before_a_gap() -> None:
     """That a gap begins at revision 5 says that all before it has been told."""
     stream = [*GAPPED.stream()[:1], *GAPPED.stream()[3:]]
@@ -193,6 +204,8 @@ def test_bookmarkable_within_a_gap() -> None:
             "from revision 5 to 6; came the claim that all came up to revision 6"
         )
     ]
+    assert len(found(GAPPED, inserted(GAPPED.stream(), 5, Complete(5)))) == 1
+    assert found(GAPPED, inserted(GAPPED.stream(), 5, Complete(4))) == []
     assert found(GAPPED, inserted(GAPPED.stream(), 7, Complete(7))) == []
 
 
