@@ -422,6 +422,26 @@ def test_callbacks_that_settle_at_the_same_time_do_not_wait_for_each_other(
     assert late == [[], []]
 
 
+def test_one_who_is_no_callback_waits_for_a_callback_that_settles(
+    pool: WorkerPool, blocked: Callable[[], Blocked]
+) -> None:
+    other, settled = blocked(), threading.Event()
+
+    def callback(_: Event) -> None:
+        pool.settle(9, PATIENCE)
+        settled.set()
+
+    Box(pool, other, "other").put(9)
+    assert other.has_begun()
+    settles = Box(pool, callback, "settles")
+    settles.put(5)
+    assert comes_true(lambda: pool._settling, pool)
+    assert pool.settle(5, 0.02) == [settles.mailbox]
+    other.go_on.set()
+    assert pool.settle(5, PATIENCE) == []
+    assert settled.is_set()
+
+
 @pytest.mark.usefixtures("eager_threads", "unbounded")
 def test_settling_from_several_threads_never_returns_early(pool: WorkerPool) -> None:
     count, last = 5, 400

@@ -286,6 +286,15 @@ def test_closing_ends_the_iteration_even_where_somebody_waits(
     assert list(stream) == []
 
 
+def test_removing_its_only_key_ends_the_iteration(watcher: Watcher) -> None:
+    stream = watcher.events("k")
+    thread, results = in_thread(lambda: list(stream))
+    assert is_waited_for(stream)
+    watcher.remove_key("k")
+    thread.join(PATIENCE)
+    assert results == [[]]
+
+
 def test_closing_the_watcher_ends_the_iteration(watcher: Watcher, store: FakeStore) -> None:
     stream = watcher.events("k")
     thread, results = in_thread(lambda: list(stream))
@@ -445,6 +454,19 @@ def test_a_signal_wakes_all_who_wait() -> None:
     for thread, _ in threads:
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+def test_a_loop_that_closes_just_as_it_is_woken_is_passed_over() -> None:
+    class Closing:
+        def is_closed(self) -> bool:
+            return False
+
+        def call_soon_threadsafe(self, *_: object) -> None:
+            raise RuntimeError("Event loop is closed")
+
+    signal = Signal()
+    signal._waiting.append((Closing(), asyncio.Event()))  # type: ignore[arg-type]  # a part of one
+    signal.set()
 
 
 def test_a_signal_passes_over_a_loop_that_is_closed() -> None:
