@@ -142,9 +142,9 @@ class History:
                 )
             event = _event(EventType.DELETE, key, None, previous, revision, 0, 0)
         else:
-            new = before is None or change.renews
-            created = revision if new or before is None else before.created
-            version = 1 if new or before is None else before.version + 1
+            created, version = revision, 1
+            if before is not None and not change.renews:
+                created, version = before.created, before.version + 1
             version = version if self._versions else 0
             event = _event(EventType.PUT, key, value, previous, revision, created, version)
         self._of_key.setdefault(key, []).append(len(self._events))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etcd_watcher.event import Gap, Status
+from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.stores.base import Batch
 from etcd_watcher.testing import Complete, History, check
 from tests.testing.faults import altered, event_at, inserted, replaced
@@ -329,6 +329,49 @@ def test_gaps_that_end_where_no_compaction_was() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"revision": 6}, {"revision": 8}, {"created": 7}, {"version": 1}, {"raw_value": b""}]
+)
+def test_gaps_with_a_deletion_that_is_not_true(wrong: dict[str, object]) -> None:
+    violations = found(GAPPED, altered(GAPPED.stream(), 6, **wrong))
+    assert any(
+        each.startswith("gaps") and "expected a synthetic DELETE" in each for each in violations
+    )
+
+
+def test_gaps_that_lead_to_another_revision_than_the_compaction() -> None:
+    world = World(COMMITS, since=2, compactions=[(5, 6)])
+    stream = world.stream()
+    (place,) = (place for place, each in enumerate(stream) if isinstance(each, Gap))
+    early = [each for each in replaced(stream, place, Gap(5, 6, "")) if not told_at(each, 7)]
+    assert {each.split(":")[0] for each in found(GAPPED, early)} == {"gaps"}
+
+
+def told_at(record: object, revision: int) -> bool:
+    return isinstance(record, Event) and record.revision == revision
+
+
+def test_gaps_up_to_the_end_of_what_is_known() -> None:
+    history = History.from_events(GAPPED.events)
+    stream = World(COMMITS, since=2, compactions=[(8, 8)]).stream()
+    gap = Gap(8, 8, "")
+    stream = [gap if isinstance(each, Gap) else each for each in stream]
+    assert check(stream, history, scope=OURS, since=2, until=8) == []
+
+
+def test_gaps_are_not_blamed_for_what_others_see() -> None:
+    foreign = event(b"foreign", b"1", 7, synthetic=True)
+    assert names(GAPPED, inserted(GAPPED.stream(), 7, foreign)) == {"filter"}
+    old = event(b"foreign", b"1", 5)
+    assert names(GAPPED, inserted(GAPPED.stream(), 7, old)) == {"filter", "ordered"}
+    again = GAPPED.stream()[0]
+    assert names(GAPPED, [*GAPPED.stream(), again]) == {"ordered", "unique"}
+
+
+def names(world: World, stream: Stream) -> set[str]:
+    return {each.split(":")[0] for each in found(world, stream)}
+
+
 def test_gaps_in_which_nothing_is_lost() -> None:
     """Where nobody knows of compactions, that is all there is to hold them to."""
     history = History.from_events(PLAIN.events)
@@ -347,6 +390,10 @@ def test_gaps_twice() -> None:
         "gaps: revision 5, record 7: expected nothing of the gap from revision 5 to 6 again; "
         "came the gap from revision 5 to 6"
     ) in found(GAPPED, [*stream[:7], Gap(5, 6, ""), *stream[4:]])
+    assert (
+        "gaps: revision 6, record 7: expected nothing of the gap from revision 5 to 6 again; "
+        "came the gap from revision 6 to 6"
+    ) in found(GAPPED, [*stream[:7], Gap(6, 6, ""), *stream[4:]])
 
 
 @pytest.mark.parametrize(
@@ -354,6 +401,7 @@ def test_gaps_twice() -> None:
     [
         (Gap(1, 6, ""), "nothing before revision 2"),
         (Gap(5, 9, ""), "nothing behind revision 8, the newest there is"),
+        (Gap(5, 9, ""), "an end right before a compaction (7)"),
         (Gap(6, 5, ""), "a first revision that is not behind the last"),
         (Gap(3, 6, ""), "nothing that was told: 'k/a' of revision 3 as record 1"),
         (Gap(5, 8, ""), "nothing that is yet to be told: 'k/c' of revision 8 as record 7"),

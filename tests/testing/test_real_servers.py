@@ -140,6 +140,9 @@ def test_v3(server: LocalEtcd, seed: int) -> None:
             each for each in truth.events(OURS, since=9) if each.revision <= last - 3
         ]
 
+        assert History.read(store, first=last).events() == truth.events(since=last)
+        assert len(History.read(store, first=last + 1)) == 0
+
         without = [each for each in watcher.journal if each is not watcher.journal.events()[5]]
         assert check(without, truth, scope=OURS, since=1) != []
 

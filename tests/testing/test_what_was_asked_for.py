@@ -8,7 +8,7 @@ from etcd_watcher.event import Event, Gap
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import KeyValue, Snapshot
 from etcd_watcher.testing import ALL, Complete, History, Transaction, check, put
-from tests.testing.test_each_property import COMMITS, GAPPED, PLAIN
+from tests.testing.test_each_property import COMMITS, PLAIN
 from tests.testing.worlds import OURS, Commits, Stream, World
 
 A, B, C = (KeyRange.of_key(key) for key in (b"k/a", b"k/b", b"k/c"))
@@ -50,6 +50,10 @@ def test_a_stream_that_began_wherever_it_did_is_not_held_to_a_beginning() -> Non
         assert {each.name for each in found} == ({"atomic"} if start in {1, 5, 6} else set())
 
 
+def test_nothing_may_have_been_due() -> None:
+    assert check([], PLAIN.history, scope=OURS, since=None, until=8) == []
+
+
 def test_its_first_claim_is_a_beginning_too() -> None:
     stream = [Complete(5), *PLAIN.stream()[4:]]
     missing = check(stream, PLAIN.history, scope=OURS, since=None, until=8)
@@ -59,13 +63,29 @@ def test_its_first_claim_is_a_beginning_too() -> None:
     } == {"bookmarkable"}
 
 
-def test_gaps_may_stand_elsewhere() -> None:
+@pytest.mark.parametrize("compaction", [(5, 7), (7, 8), (2, 3), (3, 6)])
+def test_gaps_may_stand_elsewhere(compaction: tuple[int, int]) -> None:
     """A callback gets the synthetic events, and the journal has the gap."""
-    stream = GAPPED.stream()
-    gap = stream.pop(3)
-    assert isinstance(gap, Gap)
-    assert check(stream, GAPPED.history, scope=OURS, since=2, until=8, gaps=[gap]) == []
-    assert check(stream, GAPPED.history, scope=OURS, since=2, until=8) != []
+    world = World(COMMITS, since=2, compactions=[compaction])
+    gaps = [each for each in world.stream() if isinstance(each, Gap)]
+    stream = [each for each in world.stream() if not isinstance(each, Gap)]
+    assert check(stream, world.history, scope=OURS, since=2, until=8, gaps=gaps) == []
+    assert check(stream, world.history, scope=OURS, since=2, until=8) != []
+
+
+def test_what_was_before_a_range_was_asked_for_is_not_missed_in_a_gap() -> None:
+    commits: Commits = [
+        (2, [(b"k/a", b"1")]),
+        (3, [(b"k/a", None)]),
+        (4, [(b"k/a", b"2")]),
+        (5, [(b"k/a", None)]),
+        (6, [(b"k/b", b"1")]),
+    ]
+    world = World(commits, since=3, compactions=[(3, 6)])
+    stream = [each for each in world.stream() if not isinstance(each, Event) or each.key != "k/a"]
+    history = world.history
+    assert check(stream, history, scope={A: 4, B: 3}, since=1, until=6) == []
+    assert len(check(stream, history, scope={A: 3, B: 3}, since=1, until=6)) == 1
 
 
 def test_a_gap_that_nothing_follows_stands_at_the_end() -> None:
