@@ -50,6 +50,14 @@ def event(
     )
 
 
+def threads_left() -> list[threading.Thread]:
+    """Give the threads of ours that do not end; one that is just ending is waited for."""
+    ours = [each for each in threading.enumerate() if each.name.startswith("etcd_watcher-")]
+    for each in ours:
+        each.join(PATIENCE)
+    return [each for each in ours if each.is_alive()]
+
+
 @contextlib.contextmanager
 def interrupted(once: Callable[[], object]) -> Iterator[None]:
     """Expect a KeyboardInterrupt within, and send it from another thread as soon as `once` returns.

@@ -15,7 +15,7 @@ from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.history import replay
-from tests.fake_store import PATIENCE, FakeStore
+from tests.fake_store import PATIENCE, FakeStore, threads_left
 
 BOUND = 4
 
@@ -246,7 +246,7 @@ def test_closing_ends_one_that_waits_for_a_server_that_is_away(
     reader.go_on.set()
     store.wait_until(lambda: store.calls["watch"] == 2)
     watcher.close()
-    assert not [each for each in threading.enumerate() if each.name.startswith("etcd_watcher-")]
+    assert threads_left() == []
 
 
 # The replay by itself.

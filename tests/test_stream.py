@@ -16,7 +16,7 @@ from etcd_watcher import catchup as catchup_module
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.stream import EventStream, Signal
-from tests.fake_store import PATIENCE, FakeStore, interrupted
+from tests.fake_store import PATIENCE, FakeStore, interrupted, threads_left
 
 BOUND = 4
 
@@ -38,7 +38,7 @@ def store() -> FakeStore:
 def watcher(store: FakeStore) -> Iterator[Watcher]:
     with Watcher(store, journal_events=10) as watcher:
         yield watcher
-    assert not [each for each in threading.enumerate() if each.name.startswith("etcd_watcher-")]
+    assert threads_left() == []
 
 
 def put(store: FakeStore, count: int, key: str = "k") -> int:
