@@ -14,6 +14,7 @@ from etcd_watcher._html import watcher_html
 from etcd_watcher.arguments import Key, Keys, name_of, seconds, several
 from etcd_watcher.background import run_in_thread
 from etcd_watcher.catchup import CatchUp
+from etcd_watcher.client import Client
 from etcd_watcher.connect import Server, connect, shut_down, shut_down_later
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
@@ -23,7 +24,7 @@ from etcd_watcher.event import Event, Status
 from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import close_when_run_again
 from etcd_watcher.journal import Journal
-from etcd_watcher.keys import KeyRange, to_bytes, to_text
+from etcd_watcher.keys import KeyRange
 from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
@@ -37,7 +38,7 @@ __all__ = ["Watcher"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Watcher:
+class Watcher(Client):
     """Tells subscribers of every change of the keys they are interested in: once and in order.
 
     Parameters
@@ -92,11 +93,11 @@ class Watcher:
     ) -> None:
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
-        self._timeout = seconds("request_timeout", request_timeout)
+        timeout = seconds("request_timeout", request_timeout)
         self._server = endpoints
         """Kept: a `LocalEtcd` goes with its last reference, and it has to stay for as long as we."""
         credentials = Credentials(user, password, ca_cert, cert, key)
-        self._store = connect(endpoints, api=api, credentials=credentials)
+        super().__init__(connect(endpoints, api=api, credentials=credentials), timeout)
         self._journal = Journal(journal_events, journal_bytes, self._store.key_range)
         self._pool = WorkerPool()
         self._demux = Demux(self._journal, self._pool)
@@ -317,43 +318,7 @@ class Watcher:
         wait = partial(self.wait_for, key, predicate, prefix=prefix, timeout=timeout)
         return await run_in_thread(wait)
 
-    # Publishing, enough for a notebook.
-
-    def put(self, key: Key, value: str | bytes, *, ttl: int | None = None) -> int:
-        """Write a key, and give the revision of the write.
-
-        With `ttl` it goes away by itself after so many seconds (v3: with a lease of its own).
-        """
-        self._check_open()
-        given.check_key(key)
-        given.check_value(value)
-        given.check_ttl(ttl)
-        return self._store.put(to_bytes(key), to_bytes(value), ttl, self._timeout)
-
-    def get(self, key: Key) -> str | None:
-        """Read a key; None where there is none."""
-        self._check_open()
-        given.check_key(key)
-        found = self._store.get(to_bytes(key), self._timeout)
-        return None if found is None else to_text(found.raw_value)
-
-    def delete(self, key: Key, *, prefix: bool = False) -> int:
-        """Delete a key, or all that starts with it, and give the number of keys deleted."""
-        self._check_open()
-        given.check_key(key, prefix=prefix)
-        return self._store.delete(to_bytes(key), self._timeout, prefix=prefix)
-
     # How it stands.
-
-    @property
-    def api(self) -> str:
-        """The API in use: "v2" or "v3"."""
-        return self._store.api
-
-    @property
-    def endpoints(self) -> tuple[str, ...]:
-        """The endpoints to choose from."""
-        return self._store.endpoints
 
     @property
     def journal(self) -> Journal:

@@ -24,7 +24,8 @@ from etcd_watcher.stores import wire
 from etcd_watcher.stores.base import Batch
 
 if TYPE_CHECKING:
-    from etcd_watcher.stores.v3 import Connection, V3Store
+    from etcd_watcher.stores.v3 import V3Store
+    from etcd_watcher.stores.v3_connection import Connection
 
 __all__ = ["V3Watch"]
 

@@ -26,7 +26,7 @@ FLOORS = [
     },
     {"stores", "journal", "subscriber", "local", "testing"},
     {"mailbox", "dispatch", "router", "demux"},
-    {"feed", "catchup", "resync"},
+    {"feed", "catchup", "resync", "client"},
     {"registry", "stream", "waiting", "connect", "watcher"},
 ]
 # LocalEtcd gives servers to people and tests, and the checkers judge what a watcher told; no other
