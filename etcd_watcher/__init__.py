@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from etcd_watcher.errors import (
         ApiNotServed,
         Compacted,
+        Conflict,
         ConnectionFailed,
         EtcdWatcherError,
         HistoryReplaced,
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ApiNotServed",
     "Compacted",
+    "Conflict",
     "ConnectionFailed",
     "EtcdWatcherError",
     "Event",
@@ -51,6 +53,7 @@ _HOMES = {
     "etcd_watcher.errors": (
         "ApiNotServed",
         "Compacted",
+        "Conflict",
         "ConnectionFailed",
         "EtcdWatcherError",
         "HistoryReplaced",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 __all__ = [
     "ApiNotServed",
     "Compacted",
+    "Conflict",
     "ConnectionFailed",
     "EtcdWatcherError",
     "HistoryReplaced",
@@ -84,6 +85,32 @@ class Compacted(EtcdWatcherError):
 
     def __reduce__(self) -> tuple[type[Compacted], tuple[int]]:
         return type(self), (self.revision,)
+
+
+class Conflict(EtcdWatcherError):
+    """A key is not at the revision any more that a write was meant for; nothing was written.
+
+    Attributes
+    ----------
+    key : str
+        The key.
+    expected : int
+        The revision that it was to be at; 0 for a key that was not to be there.
+    revision : int
+        The revision that it is at; 0 where it is not there.
+    """
+
+    def __init__(self, key: str, expected: int, revision: int) -> None:
+        found = f"it is at revision {revision}" if revision else "it is not there"
+        wanted = f"at revision {expected}" if expected else "not there"
+        super().__init__(
+            f"{key!r} was to be {wanted}, and {found}: somebody else wrote it meanwhile. Read it "
+            "again, then decide"
+        )
+        self.key, self.expected, self.revision = key, expected, revision
+
+    def __reduce__(self) -> tuple[type[Conflict], tuple[str, int, int]]:
+        return type(self), (self.key, self.expected, self.revision)
 
 
 class HistoryReplaced(EtcdWatcherError):

@@ -15,10 +15,19 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 
-from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
+from etcd_watcher.errors import Compacted, Conflict, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event, EventType
-from etcd_watcher.keys import KeyRange
-from etcd_watcher.stores.base import Batch, KeyValue, Snapshot
+from etcd_watcher.keys import KeyRange, to_text
+from etcd_watcher.stores.base import (
+    Batch,
+    Cluster,
+    KeyHead,
+    KeyPage,
+    KeyValue,
+    Member,
+    Snapshot,
+    TimeToLive,
+)
 
 PATIENCE = 10.0
 """Seconds after which something that a test waits for is held to never come."""
@@ -327,6 +336,50 @@ class FakeStore:
         if gone:
             self.commit(*[(each, None) for each in gone])
         return len(gone)
+
+    def keys(self, scope: KeyRange, after: bytes | None, limit: int, timeout: float) -> KeyPage:
+        self.reach("keys")
+        found = [
+            KeyHead(each.raw_key, each.revision, each.created, each.version, 0, expires=False)
+            for each in self._state(scope, self.now)
+            if after is None or each.raw_key > after
+        ]
+        last = found[limit - 1].raw_key if len(found) > limit else None
+        return KeyPage(self.now, found[:limit], last, len(found))
+
+    def compare_and_put(
+        self,
+        key: bytes,
+        value: bytes,
+        revision: int,
+        timeout: float,
+        *,
+        ttl: int | None = None,
+        lease: int = 0,
+    ) -> int:
+        self.reach("compare_and_put")
+        return self._if_at(key, revision, value)
+
+    def compare_and_delete(self, key: bytes, revision: int, timeout: float) -> None:
+        self.reach("compare_and_delete")
+        self._if_at(key, revision, None)
+
+    def _if_at(self, key: bytes, revision: int, value: bytes | None) -> int:
+        with self.changed:
+            found = self._state(KeyRange.of_key(key), self.now)
+            present = found[0].revision if found else 0
+            if present != revision:
+                raise Conflict(to_text(key), revision, present)
+            return self.commit((key, value))
+
+    def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
+        self.reach("time_left")
+        return None
+
+    def cluster(self, timeout: float) -> Cluster:
+        self.reach("cluster")
+        members = [Member(url, (url,), leads=url == self.endpoints[0]) for url in self.endpoints]
+        return Cluster("3.5.0-fake", self.now, tuple(members), 0)
 
     def snapshot(self, scope: KeyRange, at: int | None, timeout: float) -> Snapshot:
         self.reach("snapshot")

@@ -12,7 +12,18 @@ from typing import Protocol
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 
-__all__ = ["Batch", "KeyValue", "Snapshot", "Store", "Watch"]
+__all__ = [
+    "Batch",
+    "Cluster",
+    "KeyHead",
+    "KeyPage",
+    "KeyValue",
+    "Member",
+    "Snapshot",
+    "Store",
+    "TimeToLive",
+    "Watch",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,103 @@ class KeyValue:
     created: int
     version: int
     lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHead:
+    """A key as it stands, without its value.
+
+    Attributes
+    ----------
+    expires : bool
+        Whether it hangs on a lease, or has a TTL of its own (v2): `Store.time_left` tells more.
+    """
+
+    raw_key: bytes
+    revision: int
+    created: int
+    version: int
+    lease: int
+    expires: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """Some of the keys in a range, in order.
+
+    Attributes
+    ----------
+    revision : int
+        The store's revision when it was asked.
+    heads : list of KeyHead
+        The keys; there may be none although more follow (v2: many empty directories).
+    after : bytes or None
+        What to ask for next: the keys behind this one. None at the end of the range.
+    count : int or None
+        How many keys there are from the page's first one to the end of the range; None where the
+        store does not count (v2).
+    """
+
+    revision: int
+    heads: list[KeyHead]
+    after: bytes | None
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeToLive:
+    """How long a key has to live.
+
+    Attributes
+    ----------
+    left : int
+        Seconds.
+    granted : int
+        Seconds that its lease was granted for, which it has again at each keep-alive; 0 where the
+        store does not tell (v2).
+    lease : int
+        Its lease; 0 on v2, which has none.
+    """
+
+    left: int
+    granted: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One server of the cluster; its name is "" until it has started."""
+
+    name: str
+    urls: tuple[str, ...]
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """How the cluster stands, as one of its members tells.
+
+    Attributes
+    ----------
+    version : str
+        Of the member that was asked.
+    revision : int
+        The newest revision that this member has.
+    members : tuple of Member
+        All of them; empty where our user may not know.
+    size : int
+        Bytes of this member's database; 0 where it does not tell (v2).
+    """
+
+    version: str
+    revision: int
+    members: tuple[Member, ...]
+    size: int
+
+    @property
+    def leader(self) -> str:
+        """The leader's name; "" where there is none, or nobody tells."""
+        return next((each.name for each in self.members if each.leads), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +249,63 @@ class Store(Protocol):
 
     def delete(self, key: bytes, timeout: float, *, prefix: bool) -> int:
         """Delete a key, or every key of a prefix, and give the number of keys deleted."""
+        ...
+
+    def keys(self, scope: KeyRange, after: bytes | None, limit: int, timeout: float) -> KeyPage:
+        """List at most `limit` keys of a range behind the key `after`, without their values.
+
+        The cost is that of the page, not of the range, but for v2: it sends the directories that
+        the page's keys are in, one level each, with all of their values.
+        """
+        ...
+
+    def compare_and_put(  # noqa: PLR0913 - what a put has, and the revision
+        self,
+        key: bytes,
+        value: bytes,
+        revision: int,
+        timeout: float,
+        *,
+        ttl: int | None = None,
+        lease: int = 0,
+    ) -> int:
+        """Write a key if `revision` is still its last one; 0: if there is no such key.
+
+        Parameters
+        ----------
+        ttl : int, optional
+            Let it live for so many seconds.
+        lease : int
+            Or hang it on this lease, such as the one that it hangs on (v3; 0 for none).
+
+        Returns
+        -------
+        int
+            The revision of the write.
+
+        Raises
+        ------
+        Conflict
+            Somebody else wrote it meanwhile; nothing was written.
+        """
+        ...
+
+    def compare_and_delete(self, key: bytes, revision: int, timeout: float) -> None:
+        """Delete a key if `revision` is still its last one.
+
+        Raises
+        ------
+        Conflict
+            Somebody else wrote or deleted it meanwhile; nothing was deleted.
+        """
+        ...
+
+    def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
+        """Tell how long a key has to live; None for one that stays, or is not there."""
+        ...
+
+    def cluster(self, timeout: float) -> Cluster:
+        """Ask the member in use how the cluster stands."""
         ...
 
     def snapshot(self, scope: KeyRange, at: int | None, timeout: float) -> Snapshot:

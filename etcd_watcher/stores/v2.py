@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 import weakref
@@ -17,7 +16,8 @@ import etcd
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ApiNotServed, ConnectionFailed, RequestRejected, StoreClosed
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.stores.base import KeyValue, Snapshot
+from etcd_watcher.stores import v2_questions as questions
+from etcd_watcher.stores.base import Cluster, KeyPage, KeyValue, Snapshot, TimeToLive
 from etcd_watcher.stores.v2_client import (
     Client,
     EmptyAnswer,
@@ -27,7 +27,15 @@ from etcd_watcher.stores.v2_client import (
     read_index,
 )
 from etcd_watcher.stores.v2_http import Connection
-from etcd_watcher.stores.v2_keys import NO_KEY, Place, canonical, is_hidden, place_of, quote
+from etcd_watcher.stores.v2_keys import (
+    NO_KEY,
+    Place,
+    canonical,
+    checked_value,
+    is_hidden,
+    place_of,
+    quote,
+)
 from etcd_watcher.stores.v2_mirror import Mirror
 from etcd_watcher.stores.v2_watch import V2Watch
 from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker, tls_context
@@ -62,7 +70,8 @@ class V2Store:
     def __init__(self, endpoints: Sequence[str], *, credentials: Credentials | None = None) -> None:
         self.endpoints = tuple(endpoints)
         self._credentials = credentials or Credentials()
-        self._context = _context(self.endpoints, self._credentials)
+        uses_tls = any(url.startswith("https:") for url in self.endpoints)
+        self._context = tls_context(self._credentials) if uses_tls else None
         self._closing = Waker()
         """Ends the requests of all threads when the store is closed."""
         self._lock = threading.Lock()
@@ -132,20 +141,44 @@ class V2Store:
             the key and delete it at once.
         """
         path = canonical(key, prefix=False)
-        try:
-            text = value.decode()
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"the value for {path.decode()!r} is not UTF-8: etcd's v2 API would store another "
-                'one. Encode it (as base64, for example), or use api="v3"'
-            ) from error
-        if ttl is not None and ttl < 1:
-            raise ValueError(f"a TTL of {ttl} s: it must be 1 s or more")
+        text = checked_value(path, value, ttl)
 
         def write(client: Client) -> int:
             return int(client.write(quote(path), text, ttl=ttl).modifiedIndex)
 
         return self._ask(write, path, timeout, writes=True)
+
+    def compare_and_put(  # noqa: PLR0913 - as the protocol has it
+        self,
+        key: bytes,
+        value: bytes,
+        revision: int,
+        timeout: float,
+        *,
+        ttl: int | None = None,
+        lease: int = 0,
+    ) -> int:
+        path = canonical(key, prefix=False)
+        text = checked_value(path, value, ttl, lease)
+        write = partial(
+            questions.compare_and_put, path=path, value=text, revision=revision, ttl=ttl
+        )
+        return self._ask(write, path, timeout, writes=True)
+
+    def compare_and_delete(self, key: bytes, revision: int, timeout: float) -> None:
+        path = canonical(key, prefix=False)
+        remove = partial(questions.compare_and_delete, path=path, revision=revision)
+        self._ask(remove, path, timeout, writes=True)
+
+    def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
+        path = canonical(key, prefix=False)
+        return self._ask(partial(questions.time_left, path=path), path, timeout)
+
+    def keys(self, scope: KeyRange, after: bytes | None, limit: int, timeout: float) -> KeyPage:
+        return questions.list_keys(self._asker(timeout), scope, after, limit)
+
+    def cluster(self, timeout: float) -> Cluster:
+        return questions.read_cluster(self._asker(timeout), self._readable)
 
     def delete(self, key: bytes, timeout: float, *, prefix: bool) -> int:
         """See `stores.base.Store`.
@@ -168,6 +201,11 @@ class V2Store:
             remove = partial(delete, place=Place(each, recursive=True))
             self._ask(remove, each, deadline - time.monotonic(), writes=True)
         return len(listing.items)
+
+    def _asker(self, timeout: float) -> questions.Ask:
+        """Give what puts several questions, all within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        return lambda question, path: self._ask(question, path, deadline - time.monotonic())
 
     # For the feed.
 
@@ -360,8 +398,3 @@ def serves_v2(endpoint: str, timeout: float, credentials: Credentials | None = N
         except RequestRejected:
             pass
         return True
-
-
-def _context(endpoints: Sequence[str], credentials: Credentials) -> ssl.SSLContext | None:
-    uses_tls = any(url.startswith("https:") for url in endpoints)
-    return tls_context(credentials) if uses_tls else None

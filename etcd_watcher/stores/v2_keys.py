@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from etcd_watcher.keys import KeyRange, to_text
 
-__all__ = ["NO_KEY", "Place", "canonical", "is_hidden", "place_of", "quote"]
+__all__ = ["NO_KEY", "Place", "canonical", "checked_value", "is_hidden", "place_of", "quote"]
 
 LONGEST = 3_900
 """Bytes of a quoted key. etcd cuts a connection whose first line is longer than 4,096 bytes."""
@@ -48,6 +48,28 @@ def canonical(key: bytes, *, prefix: bool) -> bytes:
             f'{LONGEST:,} (three for each that is not a letter or digit). Use api="v3"'
         )
     return path
+
+
+def checked_value(path: bytes, value: bytes, ttl: int | None, lease: int = 0) -> str:
+    """Give a value as v2 takes it: text, with a TTL of a second or more, and no lease.
+
+    Raises
+    ------
+    ValueError
+        For what is not so: the server would store something else, or delete it at once.
+    """
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"the value for {path.decode()!r} is not UTF-8: etcd's v2 API would store another "
+            'one. Encode it (as base64, for example), or use api="v3"'
+        ) from error
+    if ttl is not None and ttl < 1:
+        raise ValueError(f"a TTL of {ttl} s: it must be 1 s or more")
+    if lease:
+        raise ValueError("etcd's v2 API has no leases: give a TTL instead")
+    return text
 
 
 def is_hidden(path: bytes) -> bool:

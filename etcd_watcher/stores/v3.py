@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import ConnectionFailed, StoreClosed
-from etcd_watcher.keys import KeyRange
+from etcd_watcher.errors import Conflict, ConnectionFailed, RequestRejected, StoreClosed
+from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import wire
-from etcd_watcher.stores.base import KeyValue, Snapshot
+from etcd_watcher.stores.base import (
+    Cluster,
+    KeyHead,
+    KeyPage,
+    KeyValue,
+    Member,
+    Snapshot,
+    TimeToLive,
+)
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_watch import V3Watch
 
@@ -18,6 +26,9 @@ __all__ = ["V3Store"]
 
 SNAPSHOT_PAGE = 10_000
 """Keys of a snapshot read at a time."""
+
+EQUAL, MOD_REVISION = 0, 2
+"""What a transaction compares, and how."""
 
 
 class V3Store:
@@ -130,12 +141,48 @@ class V3Store:
         return _key_value(reply.kvs[0]) if reply.kvs else None
 
     def put(self, key: bytes, value: bytes, ttl: int | None, timeout: float) -> int:
-        connection = self.connection()
-        lease = 0
-        if ttl is not None:
-            lease = connection.call("grant", wire.LeaseGrantRequest(TTL=ttl), timeout).ID
+        lease = 0 if ttl is None else self._grant(ttl, timeout)
         request = wire.PutRequest(key=key, value=value, lease=lease)
-        return int(connection.call("put", request, timeout).header.revision)
+        return int(self.connection().call("put", request, timeout).header.revision)
+
+    def _grant(self, ttl: int, timeout: float) -> int:
+        request = wire.LeaseGrantRequest(TTL=ttl)
+        return int(self.connection().call("grant", request, timeout).ID)
+
+    def compare_and_put(  # noqa: PLR0913 - as the protocol has it
+        self,
+        key: bytes,
+        value: bytes,
+        revision: int,
+        timeout: float,
+        *,
+        ttl: int | None = None,
+        lease: int = 0,
+    ) -> int:
+        if ttl is not None:
+            lease = self._grant(ttl, timeout)
+        put = wire.PutRequest(key=key, value=value, lease=lease)
+        return self._if_at(revision, key, wire.RequestOp(put=put), timeout)
+
+    def compare_and_delete(self, key: bytes, revision: int, timeout: float) -> None:
+        deletion = wire.DeleteRangeRequest(key=key)
+        self._if_at(revision, key, wire.RequestOp(delete=deletion), timeout)
+
+    def _if_at(self, revision: int, key: bytes, operation: Any, timeout: float) -> int:
+        """Do something if a key is still at a revision, and give the revision of that."""
+        present = wire.RangeRequest(key=key, keys_only=True)
+        request = wire.TxnRequest(
+            compare=[
+                wire.Compare(result=EQUAL, target=MOD_REVISION, key=key, mod_revision=revision)
+            ],
+            success=[operation],
+            failure=[wire.RequestOp(range=present)],
+        )
+        reply = self.connection().call("txn", request, timeout)
+        if reply.succeeded:
+            return int(reply.header.revision)
+        found = [int(kv.mod_revision) for each in reply.responses for kv in each.range.kvs]
+        raise Conflict(to_text(key), revision, max(found, default=0))
 
     def delete(self, key: bytes, timeout: float, *, prefix: bool) -> int:
         scope = self.key_range(key, prefix=prefix)
@@ -148,6 +195,49 @@ class V3Store:
         """Tell whether a lease still lives."""
         request = wire.LeaseTimeToLiveRequest(ID=lease)
         return int(self.connection().call("time_to_live", request, timeout).TTL) >= 0
+
+    def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
+        connection = self.connection()
+        reply = connection.call("range", wire.RangeRequest(key=key, keys_only=True), timeout)
+        lease = reply.kvs[0].lease if reply.kvs else 0
+        if not lease:
+            return None
+        request = wire.LeaseTimeToLiveRequest(ID=lease)
+        life = connection.call("time_to_live", request, timeout)
+        # -1 for one that has just ended: its keys are about to go.
+        return TimeToLive(max(0, int(life.TTL)), int(life.grantedTTL), lease)
+
+    def keys(self, scope: KeyRange, after: bytes | None, limit: int, timeout: float) -> KeyPage:
+        start = scope.start if after is None else max(scope.start, after + b"\0")
+        request = wire.RangeRequest(
+            key=start or b"\0", range_end=range_end(scope), limit=limit, keys_only=True
+        )
+        reply = self.connection().call("range", request, timeout)
+        heads = [
+            KeyHead(
+                kv.key, kv.mod_revision, kv.create_revision, kv.version, kv.lease, kv.lease != 0
+            )
+            for kv in reply.kvs
+        ]
+        last = heads[-1].raw_key if reply.more else None
+        return KeyPage(int(reply.header.revision), heads, last, int(reply.count))
+
+    def cluster(self, timeout: float) -> Cluster:
+        connection = self.connection()
+        status = connection.call("status", wire.StatusRequest(), timeout)
+        try:
+            found = connection.call("members", wire.MemberListRequest(), timeout).members
+        except RequestRejected:  # not for everybody, where etcd has users
+            found = []
+        members = [
+            Member(each.name, tuple(each.client_urls), each.id == status.leader) for each in found
+        ]
+        return Cluster(
+            status.version,
+            int(status.header.revision),
+            tuple(sorted(members, key=lambda member: member.name)),
+            int(status.size),
+        )
 
     def snapshot(self, scope: KeyRange, at: int | None, timeout: float) -> Snapshot:
         # A large read would starve the watch on its connection, so it gets its own.

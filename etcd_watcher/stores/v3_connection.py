@@ -28,9 +28,11 @@ _METHODS = {
     "range": ("/etcdserverpb.KV/Range", wire.RangeResponse),
     "put": ("/etcdserverpb.KV/Put", wire.PutResponse),
     "delete": ("/etcdserverpb.KV/DeleteRange", wire.DeleteRangeResponse),
+    "txn": ("/etcdserverpb.KV/Txn", wire.TxnResponse),
     "grant": ("/etcdserverpb.Lease/LeaseGrant", wire.LeaseGrantResponse),
     "time_to_live": ("/etcdserverpb.Lease/LeaseTimeToLive", wire.LeaseTimeToLiveResponse),
     "authenticate": ("/etcdserverpb.Auth/Authenticate", wire.AuthenticateResponse),
+    "members": ("/etcdserverpb.Cluster/MemberList", wire.MemberListResponse),
     "status": ("/etcdserverpb.Maintenance/Status", wire.StatusResponse),
 }
 

@@ -18,18 +18,24 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 __all__ = [
     "AuthenticateRequest",
     "AuthenticateResponse",
+    "Compare",
     "DeleteRangeRequest",
     "DeleteRangeResponse",
     "LeaseGrantRequest",
     "LeaseGrantResponse",
     "LeaseTimeToLiveRequest",
     "LeaseTimeToLiveResponse",
+    "MemberListRequest",
+    "MemberListResponse",
     "PutRequest",
     "PutResponse",
     "RangeRequest",
     "RangeResponse",
+    "RequestOp",
     "StatusRequest",
     "StatusResponse",
+    "TxnRequest",
+    "TxnResponse",
     "WatchCancelRequest",
     "WatchCreateRequest",
     "WatchProgressRequest",
@@ -73,6 +79,13 @@ _MESSAGES = {
     "PutResponse": "header:1:Header",
     "DeleteRangeRequest": "key:1:bytes range_end:2:bytes",
     "DeleteRangeResponse": "header:1:Header deleted:2:int64",
+    # target: 2 mod_revision; result: 0 equal. The server takes a revision that is left out for 0.
+    "Compare": "result:1:int32 target:2:int32 key:3:bytes mod_revision:6:int64",
+    # etcd has a oneof in each of the next two; we set one field.
+    "RequestOp": "range:1:RangeRequest put:2:PutRequest delete:3:DeleteRangeRequest",
+    "ResponseOp": "range:1:RangeResponse put:2:PutResponse delete:3:DeleteRangeResponse",
+    "TxnRequest": "compare:1:*Compare success:2:*RequestOp failure:3:*RequestOp",
+    "TxnResponse": "header:1:Header succeeded:2:bool responses:3:*ResponseOp",
     "LeaseGrantRequest": "TTL:1:int64 ID:2:int64",
     "LeaseGrantResponse": "header:1:Header ID:2:int64 TTL:3:int64 error:4:string",
     "LeaseTimeToLiveRequest": "ID:1:int64",
@@ -80,7 +93,10 @@ _MESSAGES = {
     "AuthenticateRequest": "name:1:string password:2:string",
     "AuthenticateResponse": "header:1:Header token:2:string",
     "StatusRequest": "",
-    "StatusResponse": "header:1:Header version:2:string leader:4:uint64",
+    "StatusResponse": "header:1:Header version:2:string size:3:int64 leader:4:uint64",
+    "MemberListRequest": "",
+    "MemberListResponse": "header:1:Header members:2:*Member",
+    "Member": "id:1:uint64 name:2:string client_urls:4:*string",
 }
 
 _SCALARS = {
@@ -123,18 +139,24 @@ def _message(name: str) -> Any:
 
 AuthenticateRequest = _message("AuthenticateRequest")
 AuthenticateResponse = _message("AuthenticateResponse")
+Compare = _message("Compare")
 DeleteRangeRequest = _message("DeleteRangeRequest")
 DeleteRangeResponse = _message("DeleteRangeResponse")
 LeaseGrantRequest = _message("LeaseGrantRequest")
 LeaseGrantResponse = _message("LeaseGrantResponse")
 LeaseTimeToLiveRequest = _message("LeaseTimeToLiveRequest")
 LeaseTimeToLiveResponse = _message("LeaseTimeToLiveResponse")
+MemberListRequest = _message("MemberListRequest")
+MemberListResponse = _message("MemberListResponse")
 PutRequest = _message("PutRequest")
 PutResponse = _message("PutResponse")
 RangeRequest = _message("RangeRequest")
 RangeResponse = _message("RangeResponse")
+RequestOp = _message("RequestOp")
 StatusRequest = _message("StatusRequest")
 StatusResponse = _message("StatusResponse")
+TxnRequest = _message("TxnRequest")
+TxnResponse = _message("TxnResponse")
 WatchCancelRequest = _message("WatchCancelRequest")
 WatchCreateRequest = _message("WatchCreateRequest")
 WatchProgressRequest = _message("WatchProgressRequest")
