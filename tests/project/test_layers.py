@@ -28,11 +28,13 @@ FLOORS = [
     {"mailbox", "dispatch", "router", "demux"},
     {"feed", "catchup", "resync", "client"},
     {"registry", "stream", "waiting", "connect", "watcher"},
+    {"widgets"},
 ]
 # LocalEtcd gives servers to people and tests, and the checkers judge what a watcher told; no other
 # part knows that they exist.
 STANDS_ALONE = {"local", "testing"}
 NOT_FOR_THE_CORE = {"IPython", "ipywidgets", "anywidget", "pandas", "ipykernel", "traitlets"}
+FOR_NOTEBOOKS = {"widgets"}
 LONGEST = 400
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -93,6 +95,8 @@ def test_imports_point_down(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_core_imports_no_notebook_and_no_widget(path: Path) -> None:
     roots = {name.split(".")[0] for name in imports(path)}
+    if own(path) in FOR_NOTEBOOKS:
+        roots -= {"IPython", "ipywidgets", "anywidget", "ipykernel", "traitlets"}
     assert not roots & NOT_FOR_THE_CORE
 
 

@@ -1,0 +1,42 @@
+"""What a person may set on a widget: checked by name, shown in its repr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from traitlets import HasTraits
+
+__all__ = ["check_settings", "settings_of", "shown_settings"]
+
+
+def settings_of(owner: type[HasTraits]) -> dict[str, Any]:
+    """Give the traits that are settings: tagged `setting=True`, in the order of their names."""
+    return dict(sorted(owner.class_traits(setting=True).items()))
+
+
+def check_settings(name: str, known: Iterable[str], given: Mapping[str, object]) -> None:
+    """Refuse what is no setting, and name the one that was meant.
+
+    Raises
+    ------
+    TypeError
+        For the first unknown one.
+    """
+    known = sorted(known)
+    for each in given:
+        if each not in known:
+            near = get_close_matches(each, known, 1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise TypeError(f"{name}() knows no {each!r}{hint} It takes {', '.join(known)}")
+
+
+def shown_settings(owner: HasTraits) -> str:
+    """Give the settings that differ from their defaults, as in a call."""
+    shown = []
+    for name, trait in settings_of(type(owner)).items():
+        value = getattr(owner, name)
+        if value != trait.default():
+            shown.append(f"{name}={value!r}")
+    return ", ".join(shown)

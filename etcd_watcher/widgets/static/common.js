@@ -1,0 +1,142 @@
+// What the scripts of all our widgets share. It stands before each of them, in one module.
+// Keys and values are untrusted: they become text nodes and attributes, never HTML.
+
+/** Make an element. `props`: attributes as they are written in HTML, and
+ * `on`: {event: listener}. Booleans switch an attribute on or off, null leaves it out. */
+function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (name === "on") {
+      for (const [event, listener] of Object.entries(value)) {
+        element.addEventListener(event, listener);
+      }
+    } else {
+      setAttribute(element, name, value);
+    }
+  }
+  element.append(...children.filter((each) => each !== null && each !== undefined));
+  return element;
+}
+
+function setAttribute(element, name, value) {
+  if (value === null || value === undefined || value === false) {
+    if (element.hasAttribute(name)) element.removeAttribute(name);
+  } else {
+    const text = value === true ? "" : String(value);
+    if (element.getAttribute(name) !== text) element.setAttribute(name, text);
+  }
+}
+
+/** Set an element's text, where it differs: so a screen reader hears changes only. */
+function setText(element, text) {
+  const shown = String(text);
+  if (element.textContent !== shown) element.textContent = shown;
+}
+
+/** A button with a word on it, or with a sign and the word for those who hear it. */
+function button(label, listener, props = {}) {
+  return h("button", { type: "button", class: "ew-button", on: { click: listener }, ...props }, label);
+}
+
+/** A field with its label. */
+function labelled(label, field) {
+  return h("label", { class: "ew-label" }, h("span", {}, label), field);
+}
+
+/** 12345 -> "12,345" */
+const grouped = new Intl.NumberFormat("en-US");
+function count(number) {
+  return grouped.format(number);
+}
+
+/** Seconds since the epoch -> "14:03:09.123", as the person's clock shows. */
+function clock(seconds, digits = 3) {
+  const time = new Date(seconds * 1000);
+  const two = (number) => String(number).padStart(2, "0");
+  const base = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+  return digits ? `${base}.${String(time.getMilliseconds()).padStart(3, "0")}` : base;
+}
+
+/** Call `run` soon, and once, however often it is asked meanwhile. */
+function later(run, milliseconds) {
+  let timer = null;
+  return () => {
+    if (timer === null) {
+      timer = setTimeout(() => {
+        timer = null;
+        run();
+      }, milliseconds);
+    }
+  };
+}
+
+/** Make the module of a widget that the kernel draws (etcd_watcher/widgets/base.py).
+ *
+ * start()                    -> what this page knows, one for all views of the widget
+ * apply(state, message)      -> bring it up to date
+ * render({el, state, ask, model}) -> one view: {update(), dispose()?}
+ *
+ * Views are brought up to date once an animation frame at most. */
+function live({ start, apply, render }) {
+  return () => {
+    const state = start();
+    const views = new Set();
+    let number = null; // of the last message with news; null before the first
+    let problem = "";
+    let model = null;
+    let frame = null;
+
+    const ask = (message) => model.send(message);
+    const askForAll = later(() => ask({ ask: "whole" }), 200);
+
+    const update = () => {
+      frame = null;
+      for (const view of views) {
+        setText(view.problem, problem);
+        view.problem.hidden = problem === "";
+        view.update();
+      }
+    };
+    const updateSoon = () => {
+      if (frame === null) frame = requestAnimationFrame(update);
+    };
+
+    const take = (message) => {
+      if (message.kind === "still") {
+        if (message.number !== number) askForAll();
+        return;
+      }
+      if (message.kind === "delta" && message.number !== number + 1) askForAll();
+      if (message.kind === "problem") problem = message.text;
+      else {
+        number = message.number;
+        apply(state, message);
+      }
+      updateSoon();
+    };
+
+    return {
+      initialize(context) {
+        model = context.model;
+        model.on("msg:custom", take);
+        return () => model.off("msg:custom", take);
+      },
+      render(context) {
+        model = context.model;
+        const el = context.el;
+        el.classList.add("etcd-watcher");
+        const problemShown = h("div", { class: "ew-problem", role: "alert", hidden: true });
+        const view = render({ el, state, ask, model, update: updateSoon });
+        el.append(problemShown);
+        view.problem = problemShown;
+        views.add(view);
+        if (number === null) ask({ ask: "whole" });
+        updateSoon();
+        return () => {
+          views.delete(view);
+          view.dispose?.();
+        };
+      },
+    };
+  };
+}
