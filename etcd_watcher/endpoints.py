@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from etcd_watcher.table import one_line
+
 __all__ = ["DEFAULT_ENDPOINTS", "Credentials", "is_loopback", "parse_endpoints"]
 
 DEFAULT_ENDPOINTS = ("http://127.0.0.1:2379", "http://127.0.0.1:4001")
 """etcd's own port, then the one of etcd before 2.0, which is still python-etcd's default."""
+
+NO_PASSWORD = re.compile(r"(\w+://)?[^:@?#]*(:\d{0,5}(/[^:@?#]*)?)?")
+"""What can be repeated of a mistyped endpoint: text in which nothing can be a password, so without
+`@`, and with nothing but digits behind a colon that is not the scheme's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +118,15 @@ def parse_endpoints(
 def _parse(text: str, *, tls: bool) -> tuple[str, str | None, str | None]:
     full = text if "://" in text else f"{'https' if tls else 'http'}://{text}"
     advice = "write it as http://HOST:PORT or https://HOST:PORT"
-    # The text may hold a password, anywhere if it is mistyped, and so may the errors of urlsplit:
-    # at most the host is repeated.
+    # The text may hold a password, anywhere if it is mistyped, and so may the errors of urlsplit: it
+    # is repeated only where it holds none, else at most the host.
+    typed = f"the endpoint '{one_line(text)}'" if NO_PASSWORD.fullmatch(text) else "an endpoint"
     try:
         parts = urlsplit(full)
         host, scheme = parts.hostname, parts.scheme
     except ValueError:
-        raise ValueError(f"an endpoint is no URL: {advice}") from None
-    named = f"endpoint {host!r}" if host else "an endpoint"
+        raise ValueError(f"{typed} is no URL: {advice}") from None
+    named = f"the endpoint {host!r}" if host and typed == "an endpoint" else typed
     if "://" in text and scheme not in ("http", "https"):
         raise ValueError(f"{named} has the scheme {scheme!r}: {advice}")
     try:
@@ -128,7 +136,7 @@ def _parse(text: str, *, tls: bool) -> tuple[str, str | None, str | None]:
     if port == 0:
         raise ValueError(f"{named} has no usable port: {advice}")
     if not host or any(char.isspace() for char in full):
-        raise ValueError(f"an endpoint names no host: {advice}")
+        raise ValueError(f"{typed} names no host: {advice}")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"{named} has something behind its port: {advice}")
     host = f"[{host}]" if ":" in host else host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
@@ -117,6 +118,22 @@ def everything_said(error: BaseException) -> str:
         parts.append("".join(shown.format_exception_only()))
         shown = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
     return "".join(parts)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["http://", "two words", "ftp://one:1", "one:99999", "http://one:1/v2/keys", "http://:2379"],
+)
+def test_an_endpoint_in_which_no_password_can_be_is_repeated(typed: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"the endpoint '{typed}'")):
+        parse_endpoints(typed)
+
+
+def test_an_endpoint_is_repeated_on_one_line_and_not_at_any_length() -> None:
+    with pytest.raises(ValueError, match="is no URL") as caught:
+        parse_endpoints("one \x1b[2J" + 1000 * "x")
+    assert r"one \x1b[2Jxxx" in str(caught.value)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(
