@@ -17,6 +17,7 @@ __all__ = [
     "Delivery",
     "Subscriber",
     "Subscription",
+    "check_takes",
     "identity",
     "loop_for",
     "recurring_name",
@@ -165,6 +166,34 @@ def resolve(who: object, what: str | Callable[..., Any]) -> Callable[..., Any]:
     if not callable(found):
         raise TypeError(f"a callback is the name of a method or something to call, not {found!r}")
     return found  # type: ignore[no-any-return]  # it was just found callable
+
+
+def check_takes(call: Callable[..., Any], *arguments: str) -> None:
+    """Check that a callback can be called with so many arguments, where that is certain.
+
+    A wrapper is asked for its own arguments, not for those of what it wraps: it may add some.
+    What says nothing reliable about its arguments (a built-in, a mock) is let through, and would
+    fail at delivery.
+
+    Raises
+    ------
+    TypeError
+        It would fail at each delivery.
+    """
+    try:
+        if hasattr(call, "__signature__"):  # somebody's claim
+            return
+        signature = inspect.signature(call, follow_wrapped=False)
+    except Exception:  # noqa: BLE001 - no signature, or an object of anybody's class
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        name = getattr(call, "__qualname__", type(call).__qualname__)
+        raise TypeError(
+            f"the callback {name} is called with {' and '.join(arguments)}, "
+            f"which it does not take: {error}"
+        ) from None
 
 
 def loop_for(call: Callable[..., Any], where: str | None) -> AbstractEventLoop | None:

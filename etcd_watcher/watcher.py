@@ -29,7 +29,7 @@ from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
 from etcd_watcher.stream import EventStream, open_stream
-from etcd_watcher.subscriber import Delivery, Subscription, loop_for, resolve, shown
+from etcd_watcher.subscriber import Delivery, Subscription, check_takes, loop_for, resolve, shown
 from etcd_watcher.table import plural
 from etcd_watcher.waiting import Waiter
 
@@ -160,7 +160,7 @@ class Watcher(Client):
         Raises
         ------
         AttributeError, TypeError
-            `what` names no method, or cannot be called.
+            `what` names no method, or cannot be called with a key and a value.
         ConnectionFailed, RequestRejected
             The server did not acknowledge the watch; nothing has changed.
         """
@@ -168,6 +168,7 @@ class Watcher(Client):
         if who is None:
             raise TypeError("nobody (None) cannot be a subscriber: name an object")
         call = resolve(who, what)
+        check_takes(call, "key", "value")
         loop = loop_for(call, None)
 
         def make(key: Key, scope: KeyRange) -> Subscription:
@@ -213,6 +214,7 @@ class Watcher(Client):
         def subscribe(function: Function) -> Function:
             self._check_open()
             call = resolve(function, function)
+            check_takes(call, "event")
             loop = loop_for(call, where)
 
             def make(key: Key, scope: KeyRange) -> Subscription:

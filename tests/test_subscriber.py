@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import types
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +16,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.subscriber import (
     Subscriber,
     Subscription,
+    check_takes,
     identity,
     loop_for,
     recurring_name,
@@ -53,6 +56,75 @@ def test_the_repr_is_the_class_and_the_name() -> None:
     assert repr(Subscriber("Luis")) == "Subscriber('Luis')"
     assert repr(Plotter("Ana")) == "Plotter('Ana')"
     assert repr(Subscriber("a\n\u202e")).isprintable()
+
+
+class Odd:
+    """Says nothing about itself."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+    def __call__(self, *arguments: object) -> None: ...
+
+
+@functools.wraps(module_level)
+def wrapper_that_takes_another_number(event: object) -> None: ...
+
+
+class Claims:
+    __signature__ = "none of yours"
+
+    def __call__(self, key: str, value: str | None) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        module_level,
+        async_module_level,
+        Plotter("Ana").plot,
+        lambda *_: None,
+        lambda key, value, more=3: (key, value, more),
+        functools.partial(lambda a, b, c: (a, b, c), 1),
+        print,
+        dict.fromkeys,
+        Mock(),
+        Claims(),
+    ],
+)
+def test_a_callback_that_may_take_what_it_gets_is_let_through(call: Any) -> None:
+    check_takes(call, "key", "value")
+
+
+def test_a_callback_that_raises_when_it_is_asked_is_let_through() -> None:
+    check_takes(Odd(), "key", "value")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: None,
+        lambda key: key,
+        lambda key, value, more: (key, value, more),
+        lambda *, key, value: (key, value),
+        functools.partial(module_level, "x"),
+        functools.partial(module_level, value="x"),
+        functools.partial(Plotter("Ana").plot, "x"),
+        Plotter.plot,
+        wrapper_that_takes_another_number,
+        threading.Event().set,
+    ],
+)
+def test_a_callback_that_cannot_take_what_it_gets_is_refused(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"is called with key and value, which it does not take: "):
+        check_takes(call, "key", "value")
+
+
+def test_the_refusal_of_a_callback_names_it_and_what_is_wrong() -> None:
+    with pytest.raises(
+        TypeError, match=r"callback Plotter\.plot is called with event, .*: missing .*'value'"
+    ):
+        check_takes(Plotter("Ana").plot, "event")
 
 
 def test_a_method_is_found_by_its_name() -> None:

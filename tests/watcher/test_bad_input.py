@@ -106,6 +106,16 @@ def test_what_cannot_be_called_is_refused(watcher: Watcher, fresh_key: str) -> N
         watcher.register(fresh_key, Subscriber("Luis"), 7)  # type: ignore[arg-type]
 
 
+def test_a_callback_that_takes_other_arguments_is_refused_at_once(
+    watcher: Watcher, fresh_key: str
+) -> None:
+    with pytest.raises(TypeError, match="is called with key and value"):
+        watcher.register(fresh_key, Subscriber("Luis"), lambda event: event)
+    with pytest.raises(TypeError, match="is called with event"):
+        watcher.on(fresh_key)(lambda key, value: (key, value))
+    assert watcher.keys == []
+
+
 def test_a_closed_watcher_says_so(watcher: Watcher, fresh_key: str, news: News) -> None:
     watcher.close()
     calls: list[Callable[[], object]] = [
