@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from etcd_watcher.table import one_line
+
 __all__ = [
     "Key",
     "Keys",
@@ -12,6 +14,7 @@ __all__ = [
     "check_predicate",
     "check_since",
     "check_ttl",
+    "check_type",
     "check_value",
     "name_of",
     "seconds",
@@ -21,12 +24,26 @@ __all__ = [
 Key = str | bytes
 Keys = Key | Iterable[Key]
 
+BUFFERS = (bytearray, memoryview)
+"""Bytes that may change: iterables, but not of keys."""
+
 
 def several(key: Keys) -> list[Key]:
-    """Give one key, or each of several, once."""
-    if isinstance(key, (str, bytes)) or not isinstance(key, Iterable):
+    """Give one key, or each of several, once.
+
+    Raises
+    ------
+    TypeError
+        One of them is no key.
+    """
+    if isinstance(key, (str, bytes)):
         return [key]
-    return list(dict.fromkeys(key))
+    if isinstance(key, BUFFERS) or not isinstance(key, Iterable):
+        check_type(key)
+    keys = list(key)
+    for each in keys:
+        check_type(each)
+    return list(dict.fromkeys(keys))
 
 
 def name_of(key: Key) -> str:
@@ -34,10 +51,17 @@ def name_of(key: Key) -> str:
     return key if isinstance(key, str) else key.decode("utf-8", "surrogateescape")
 
 
+def check_type(key: object) -> None:
+    """Check that a key is text or bytes."""
+    if isinstance(key, BUFFERS):
+        raise TypeError(f"a key is text or bytes, not {type(key).__name__}: write bytes(key)")
+    if not isinstance(key, (str, bytes)):
+        raise TypeError(f"a key is text or bytes, not {type(key).__name__}: {one_line(repr(key))}")
+
+
 def check_key(key: object, *, prefix: bool = False) -> None:
     """Check a key to read or write; a prefix may be empty."""
-    if not isinstance(key, (str, bytes)):
-        raise TypeError(f"a key is text or bytes, not {type(key).__name__}: {key!r}")
+    check_type(key)
     if not key and not prefix:
         raise ValueError("a key is empty: name one")
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 
-from etcd_watcher.arguments import Key, name_of
+from etcd_watcher.arguments import Key, check_type, name_of
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import HistoryReplaced
 from etcd_watcher.feed import Feed
@@ -75,8 +75,7 @@ class Registry:
         TypeError, ValueError
             For what is no key, or none that this store can have.
         """
-        if not isinstance(key, (str, bytes)):
-            raise TypeError(f"a key is text or bytes, not {type(key).__name__}: {key!r}")
+        check_type(key)
         return self._store.key_range(to_bytes(key), prefix=prefix)
 
     def watch(

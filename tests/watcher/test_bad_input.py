@@ -84,6 +84,34 @@ def test_bad_keys_are_refused(watcher: Watcher, news: News) -> None:
     assert watcher.keys == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (bytearray(b"key"), r"not bytearray: write bytes\(key\)"),
+        (memoryview(b"key"), r"not memoryview: write bytes\(key\)"),
+        ([bytearray(b"key")], r"not bytearray: write bytes\(key\)"),
+        ([["key"]], r"not list: \['key'\]"),
+        ({"key": 1}.items(), r"not tuple: \('key', 1\)"),
+        (None, "not NoneType: None"),
+    ],
+)
+def test_what_is_no_key_is_refused_wherever_a_key_is_taken(
+    watcher: Watcher, news: News, wrong: Any, complaint: str
+) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: watcher.add_key(wrong),
+        lambda: watcher.remove_key(wrong),
+        lambda: watcher.register(wrong, news, "tell"),
+        lambda: watcher.unregister(wrong, news),
+        lambda: watcher.on(wrong)(print),
+        lambda: watcher.events(wrong),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=f"a key is text or bytes, {complaint}"):
+            call()
+    assert watcher.keys == []
+
+
 def test_bad_values_are_refused(watcher: Watcher, fresh_key: str) -> None:
     with pytest.raises(TypeError, match=r"json\.dumps"):
         watcher.put(fresh_key, {"a": 1})  # type: ignore[arg-type]
