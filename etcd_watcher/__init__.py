@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     )
     from etcd_watcher.event import Event, EventType, Gap, Status
     from etcd_watcher.journal import Journal
-    from etcd_watcher.local import LocalEtcd
-    from etcd_watcher.subscriber import Subscriber
+    from etcd_watcher.local import LocalEtcd, StartFailed
+    from etcd_watcher.stream import EventStream
+    from etcd_watcher.subscriber import Delivery, Subscriber
     from etcd_watcher.watcher import Watcher
 
 __version__ = "0.1.0"
@@ -34,8 +35,10 @@ __all__ = [
     "Compacted",
     "Conflict",
     "ConnectionFailed",
+    "Delivery",
     "EtcdWatcherError",
     "Event",
+    "EventStream",
     "EventType",
     "Gap",
     "HistoryReplaced",
@@ -43,6 +46,7 @@ __all__ = [
     "LocalEtcd",
     "NoBinary",
     "RequestRejected",
+    "StartFailed",
     "Status",
     "Subscriber",
     "Watcher",
@@ -63,8 +67,9 @@ _HOMES = {
     ),
     "etcd_watcher.event": ("Event", "EventType", "Gap", "Status"),
     "etcd_watcher.journal": ("Journal",),
-    "etcd_watcher.local": ("LocalEtcd",),
-    "etcd_watcher.subscriber": ("Subscriber",),
+    "etcd_watcher.local": ("LocalEtcd", "StartFailed"),
+    "etcd_watcher.stream": ("EventStream",),
+    "etcd_watcher.subscriber": ("Delivery", "Subscriber"),
     "etcd_watcher.watcher": ("Watcher",),
 }
 
