@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -13,6 +14,12 @@ import pytest
 from etcd_watcher.errors import NoBinary
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.local.binary import find_binary
+
+
+# `make test &` in a script starts us with SIGINT ignored, and Python leaves that as it is: the tests
+# that interrupt themselves, and the programs that they start, would then wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _serve(version: str) -> Iterator[LocalEtcd]:
