@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
@@ -21,6 +22,9 @@ __all__ = ["Server", "connect", "shut_down", "shut_down_later"]
 
 CONNECT_TIMEOUT = 4.5
 """Seconds for finding a server: an answer, or `ConnectionFailed`, comes within 5 s."""
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds for which closing waits for threads that do not end at once."""
 
 
 @runtime_checkable
@@ -69,18 +73,23 @@ def shut_down(  # noqa: PLR0913, PLR0917 - the parts of a watcher, each once
     journal: Journal,
     pid: int,
 ) -> None:
-    """Stop every part of a watcher: first what makes work, then those who do it."""
+    """Stop every part of a watcher: first what makes work, then those who do it.
+
+    Whatever does not end at once, a thread that looks up a host's name or a callback, is waited
+    for: `CLOSE_TIMEOUT` seconds for all of it.
+    """
     if os.getpid() != pid:
         return  # in a fork of the process that has the threads, where their locks may be held
+    deadline = time.monotonic() + CLOSE_TIMEOUT
     journal.close()
     catch_up.close()
-    feed.close()
+    feed.close(CLOSE_TIMEOUT)
     for mailbox in registry.mailboxes():
         mailbox.closed = True
         if mailbox.notify is not None:
             mailbox.notify()
     store.close()
-    pool.close()
+    pool.close(max(0.0, deadline - time.monotonic()))
 
 
 def shut_down_later(*parts: Any) -> None:

@@ -233,6 +233,7 @@ class Feed:
 
     def close(self, timeout: float = 1.0) -> None:
         """End the thread, waiting for it `timeout` seconds at most; idempotent."""
+        deadline = time.monotonic() + timeout
         with self._state:
             self._closed = True
             watch = self._watch
@@ -241,7 +242,7 @@ class Feed:
         if watch is not None:
             watch.close()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
 
     # The thread.
 
