@@ -15,7 +15,6 @@ from etcd_watcher.errors import NoBinary
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.local.binary import find_binary
 
-
 # `make test &` in a script starts us with SIGINT ignored, and Python leaves that as it is: the tests
 # that interrupt themselves, and the programs that they start, would then wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

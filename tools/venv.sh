@@ -26,6 +26,42 @@ fail() {
     exit 1
 }
 
+# Say how far pip is, from what it prints: on a terminal in one line that changes, elsewhere, in a
+# log, in few lines. Where pip fails, give the rest of what it printed.
+tell_progress() {
+    found=0
+    rest=
+    while IFS= read -r printed; do
+        line=${printed#"${printed%%[! ]*}"}
+        case $line in
+        "Collecting "* | "Processing "* | "Obtaining "*)
+            found=$((found + 1))
+            line=${line#* }
+            line=${line%% *}
+            line=${line##*/}
+            if [ -t 2 ]; then
+                printf '\r\033[K  packages found: %s, %.50s' "$found" "$line" >&2
+            elif [ $((found % 50)) -eq 0 ]; then
+                say "  packages found: $found"
+            fi
+            ;;
+        "Downloading "*"("*" MB)")
+            [ ! -t 2 ] || printf '\r\033[K  packages found: %s, %.70s' "$found" "$line" >&2
+            ;;
+        "Installing collected packages: "*)
+            [ ! -t 2 ] || printf '\r\033[K' >&2
+            say "  installing packages: $found"
+            ;;
+        "WARNING: "* | "Requirement already satisfied: "*) ;;
+        *)
+            rest="$rest$printed
+"
+            ;;
+        esac
+    done
+    [ -f "$ready" ] || printf '%s' "$rest" >&2
+}
+
 # Print the command of a Python, or the Python behind it if it is an activated environment's (which
 # may be the one that we are about to replace); fail if it does not run, or is older than 3.11.
 resolve() {
@@ -95,8 +131,8 @@ if "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 else
     set -- "$python" -m pip --python "$venv/bin/python" install "$@"
 fi
-# Twice quiet: pip says what went wrong, and nothing of what went right.
-"$@" --quiet --quiet --disable-pip-version-check ||
-    fail "setting up $venv failed; the same command begins anew"
-printf '%s\n' "$wanted" >"$ready"
+# The stamp tells that all went well: a pipeline gives its last command's status alone.
+{ "$@" --disable-pip-version-check --no-color && printf '%s\n' "$wanted" >"$ready"; } 2>&1 |
+    tell_progress
+[ -f "$ready" ] || fail "setting up $venv failed; the same command begins anew"
 say "$venv is ready after $(($(date +%s) - started)) s"

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,20 @@ class Project:
         )
 
 
+def empty_package(folder: Path) -> str:
+    """Make a package that holds nothing, and give its file's name."""
+    name = "empty-1.0-py3-none-any.whl"
+    files = {
+        "METADATA": "Metadata-Version: 2.1\nName: empty\nVersion: 1.0\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        for each, text in files.items():
+            archive.writestr(f"empty-1.0.dist-info/{each}", text)
+    return name
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
@@ -113,6 +128,17 @@ def test_a_change_of_what_is_to_be_installed_is_installed(project: Project, chan
     (project.folder / changed).write_text("# more\n")
     assert "up to date" in project.set_up().stderr
     assert project.set_up().stderr == ""
+
+
+@needs_pip
+def test_a_set_up_says_how_far_it_is(project: Project) -> None:
+    project.program("python3", NO_ENSUREPIP)
+    (project.folder / "nothing.txt").write_text(f"./{empty_package(project.folder)}\n")
+    done = project.set_up()
+    assert project.ready, done.stderr
+    assert "  installing packages: 1\n" in done.stderr
+    assert done.stdout == ""
+    assert "\033" not in done.stderr, "no terminal's codes in a log"
 
 
 @needs_pip
