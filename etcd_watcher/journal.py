@@ -6,6 +6,7 @@ Pure Python: it knows no network and no notebook.
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -78,8 +79,10 @@ class Journal:
         self._records: list[Record] = []
         self._revisions: list[int] = []
         """Beside each record, the revision that orders it: never falling."""
+        self._times: list[float] = []
+        """Beside each record, when it came."""
         self._start = 0
-        """Index of the oldest kept record in the two lists; what is before it is forgotten, and
+        """Index of the oldest kept record in the three lists; what is before it is forgotten, and
         cut off in one go once it makes up half of the list, so that forgetting costs O(1)."""
         self._origin = 0
         """Position of `_records[0]`: positions count from the first record ever appended."""
@@ -105,6 +108,7 @@ class Journal:
                         latest = max(latest, record.first)
                 self._records.append(record)
                 self._revisions.append(latest)
+            self._times.extend([time.time()] * len(records))
             self._forget()
             self._changed.notify_all()
 
@@ -118,7 +122,7 @@ class Journal:
             start += 1
         self._start = start
         if start > size // 2 and start > CUT_FROM:
-            del self._records[:start], self._revisions[:start]
+            del self._records[:start], self._revisions[:start], self._times[:start]
             self._origin += start
             self._start = 0
 
@@ -146,6 +150,19 @@ class Journal:
             end = len(self._records) if limit is None else index + limit
             records = self._records[index:end]
             return records, self._origin + index + len(records)
+
+    def read_timed(
+        self, position: int, limit: int | None = None
+    ) -> tuple[list[Record], list[float], int]:
+        """Do what `read` does, and tell when each record came, in seconds since the epoch.
+
+        etcd keeps no times: a change that was made while we were away has the time at which we
+        heard of it.
+        """
+        with self._changed:
+            records, after = self.read(position, limit)
+            end = after - self._origin
+            return records, self._times[end - len(records) : end], after
 
     def since(self, revision: int, limit: int | None = None) -> tuple[list[Record], bool]:
         """Give the records from `revision` on, and whether they reach to the journal's end.

@@ -369,3 +369,20 @@ def test_the_table_escapes_what_could_play_tricks_on_a_terminal() -> None:
     for line in journal.table().splitlines():
         assert line.isprintable()
     assert re.search(r"\\x1b\[2J\\n\\udcff\\u202e", journal.table())
+
+
+def test_each_record_tells_when_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(max_events=1500)
+    for second in range(4000):  # far enough to forget, and to cut what is forgotten
+        monkeypatch.setattr("etcd_watcher.journal.time.time", lambda second=second: float(second))
+        journal.append(transaction(second + 1, 2))
+    records, times, after = journal.read_timed(0)
+    assert after == 8000
+    assert len(records) == 1500
+    assert all(
+        isinstance(record, Event) and time == record.revision - 1
+        for record, time in zip(records, times, strict=True)
+    )
+    records, times, after = journal.read_timed(7001, 2)
+    assert (times, after) == ([3500.0, 3501.0], 7003)
+    assert journal.read_timed(8000) == ([], [], 8000)
