@@ -120,7 +120,8 @@ def _kind(event: Event) -> str:
 
 def _journal_row(record: Record) -> Sequence[str]:
     if isinstance(record, Gap):
-        return (f"{record.first} to {record.last}", "gap", "", text(record.reason), "")
+        kind = f"gap of {record.subscriber}" if record.subscriber else "gap"
+        return (f"{record.first} to {record.last}", text(kind), "", text(record.reason), "")
     if isinstance(record, Status):
         return ("", text(record.state), "", text(record.reason), "")
     return (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event
 from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox, logger
-from etcd_watcher.resync import resync
+from etcd_watcher.resync import differences, gap_before
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.history import replay
 from etcd_watcher.subscriber import shown
@@ -91,12 +92,18 @@ class CatchUp:
         start, scope = mailbox.lag_from, self._demux.scope_of(mailbox)
         if start is None or scope is None:
             return
-        gap, events, revision = resync(self._store, scope, start - 1, lost, (), self._timeout)
-        logger.warning("%s fell behind the server's history: %r", shown(mailbox.who), gap)
+        snapshot = self._store.snapshot(scope, lost.revision or None, self._timeout)
         with self._demux.lock:
+            if self._demux.complete < snapshot.revision:
+                # The feed is behind it, too: it does not know yet who has died up to there.
+                raise ConnectionFailed("the feed has not come as far as the server's history")
+            gone = self._demux.lives.gone(start, snapshot.revision, mailbox.wants)
+            gap = replace(gap_before(snapshot, start - 1, lost), subscriber=shown(mailbox.who))
             self._demux.journal.append([gap])
-            self._demux.fill(mailbox, events)
-            mailbox.lag_from = revision + 1
+            mailbox.delivery.gaps.append(gap)
+            self._demux.fill(mailbox, differences(snapshot, start - 1, gone))
+            mailbox.lag_from = snapshot.revision + 1
+        logger.warning("%s fell behind the server's history: %r", shown(mailbox.who), gap)
 
     def forget(self, mailbox: Mailbox) -> None:
         """Stop reading history for a mailbox whose consumer is gone."""

@@ -9,6 +9,7 @@ from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.lives import Lives
 from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.router import Router
 
@@ -28,15 +29,20 @@ class Demux:
         self.journal = journal
         self.pool = pool
         self.router = Router()
-        self.live: dict[bytes, int] = {}
-        """The watched keys that exist, as far as events told, with their newest revision: what a
-        resync has to compare the server's keys with."""
+        self.lives = Lives()
+        """The watched keys that exist. Guarded by `lock`."""
+        self.complete = 0
+        """Every change up to this revision in the watched range has been published, or lies in a
+        `Gap`. Guarded by `lock`."""
+        self._lagging: set[Mailbox] = set()
+        """The mailboxes that lag, and some that did."""
 
     def publish(self, events: Sequence[Event], gap: Gap | None = None) -> None:
         """Append the events of watched keys to the journal and put them in their mailboxes."""
-        match, live = self.router.match, self.live
+        match, lives = self.router.match, self.lives
         ours: list[Event | Gap | Status] = [] if gap is None else [gap]
         touched: dict[Mailbox, None] = {}
+        lagging_since: int | None = None
         for event in events:
             revision = event.revision
             watched = False
@@ -46,16 +52,35 @@ class Demux:
                 watched = True
                 for subscription, mailbox in route.subscriptions:
                     if revision > subscription.start:
-                        mailbox.offer(event, subscription)
+                        if mailbox.offer(event, subscription):
+                            self._lagging.add(mailbox)
                         touched[mailbox] = None
             if watched:
                 ours.append(event)
-                if event.raw_value is None:
-                    live.pop(event.raw_key, None)
+                if event.raw_value is not None:
+                    lives.put(event.raw_key, event.created)
                 else:
-                    live[event.raw_key] = revision
+                    if lagging_since is None:
+                        lagging_since = self._lagging_since()
+                    lives.delete(event.raw_key, revision, lagging_since)
         self.journal.append(ours)
         self._wake(touched)
+
+    def _lagging_since(self) -> int:
+        """Give the newest revision from which a mailbox has still to be told; 0 where none lags."""
+        if not self._lagging:
+            return 0
+        self._lagging = {each for each in self._lagging if each.lags}
+        if not self._lagging:
+            self.lives.forget_graves()
+        return max((each.lag_from or 0 for each in self._lagging), default=0)
+
+    def forget(self, scope: KeyRange) -> None:
+        """Forget what exists in a range, where it is not watched any more in another way."""
+        with self.lock:
+            for key in self.lives.within(scope):
+                if not self.router.match(key):
+                    self.lives.forget(key)
 
     def covers(self, scope: KeyRange) -> bool:
         """Tell whether all of a range is watched, by one route."""

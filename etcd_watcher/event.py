@@ -129,11 +129,19 @@ class Gap:
         The first and the last lost revision.
     reason : str
         Why they are lost: compaction, a cleared v2 history, …
+    subscriber : str
+        Who alone lost them, having fallen behind what the server still has; "" for a gap in the
+        watcher's own stream, which is everybody's.
     """
 
     first: int
     last: int
     reason: str
+    subscriber: str = ""
+
+    def __repr__(self) -> str:
+        whose = f", subscriber={self.subscriber!r}" if self.subscriber else ""
+        return f"Gap(first={self.first}, last={self.last}, reason={self.reason!r}{whose})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,6 @@ class Feed:
         """The range that is to be watched; None while there is nothing to watch."""
         self._opened: KeyRange | None = None
         """The range that the server has acknowledged on the present watch."""
-        self._complete = 0
-        """Every change up to this revision in our range has been published: where a watch begins
-        anew. What is added to the range is to be told of from a later revision only."""
         self._asking = threading.Lock()
         """Held by the one who asks for a range that is not acknowledged yet."""
         self._asked_for: KeyRange | None = None
@@ -117,7 +114,7 @@ class Feed:
     def _ask(self, wanted: KeyRange, revision: int, deadline: float) -> None:
         before = self._scope
         if before is None:
-            self._complete = max(self._complete, revision)
+            self._demux.complete = max(self._demux.complete, revision)
             self._set_scope(wanted)
         elif not before.covers(wanted):
             self._set_scope(KeyRange.hull([before, wanted]))
@@ -173,7 +170,7 @@ class Feed:
                 self._watch = self._opened = None
             else:
                 self._opened = None
-                self._watch.retarget(scope, self._complete)
+                self._watch.retarget(scope, self._demux.complete)
         self._state.notify_all()
 
     def wait_complete(self, revision: int, timeout: float) -> bool:
@@ -181,7 +178,7 @@ class Feed:
         deadline = time.monotonic() + timeout
         asked: tuple[Watch | None, KeyRange | None] = (None, None)  # the watch, and its range then
         with self._state:
-            while self._scope is not None and self._complete < revision:
+            while self._scope is not None and self._demux.complete < revision:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or self._closed:
                     return False
@@ -229,7 +226,7 @@ class Feed:
     @property
     def revision(self) -> int:
         """The revision up to which every change has been published."""
-        return self._complete
+        return self._demux.complete
 
     def close(self, timeout: float = 1.0) -> None:
         """End the thread, waiting for it `timeout` seconds at most; idempotent."""
@@ -249,20 +246,20 @@ class Feed:
     def _run(self) -> None:
         failures = 0
         while (watch := self._open()) is not None:
-            began, complete = time.monotonic(), self._complete
+            began, complete = time.monotonic(), self._demux.complete
             try:
                 error = self._follow(watch)
             except Exception as defect:  # noqa: BLE001 - ours, or a library's
                 # The thread must not die unseen of an answer that nobody foresaw: it is logged, it
                 # shows in `status`, and the watch is made anew where it stood.
-                logger.exception("the feed failed; it begins again behind %d", self._complete)
+                logger.exception("the feed failed; it begins again behind %d", self._demux.complete)
                 error = ConnectionFailed(f"internal error: {defect!r}")
             finally:
                 self._drop(watch)
             if error is None:
                 continue
             # A watch that told nothing and was soon lost again has not ended the trouble.
-            if self._complete > complete or time.monotonic() - began > 2 * LAST_BACKOFF:
+            if self._demux.complete > complete or time.monotonic() - began > 2 * LAST_BACKOFF:
                 failures = 0
             failures += 1
             self._lose(error, failures)
@@ -289,7 +286,7 @@ class Feed:
             with self._state:
                 while self._scope is None and not self._closed:
                     self._state.wait()
-                scope, after = self._scope, self._complete
+                scope, after = self._scope, self._demux.complete
                 if self._closed or scope is None:
                     return None
             try:
@@ -312,7 +309,7 @@ class Feed:
                 return False
             self._watch = watch
             if self._scope is not scope:
-                watch.retarget(self._scope, self._complete)
+                watch.retarget(self._scope, self._demux.complete)
             return True
 
     def _take(self, watch: Watch, batch: Batch) -> None:
@@ -321,8 +318,8 @@ class Feed:
                 return  # of a range that has been replaced meanwhile
             if batch.events:
                 self._demux.publish(batch.events)
-                self._complete = batch.events[-1].revision
-            self._complete = max(self._complete, batch.complete)
+                self._demux.complete = batch.events[-1].revision
+            self._demux.complete = max(self._demux.complete, batch.complete)
             if batch.opened:
                 self._opened = batch.scope
                 self._set_status(Status("connected", self._store.endpoint))
@@ -336,8 +333,8 @@ class Feed:
 
     def _resync(self, lost: Compacted) -> EtcdWatcherError | None:
         with self._state:
-            scope, after = self._scope, self._complete
-            known = list(self._demux.live)
+            scope, after = self._scope, self._demux.complete
+            known = self._demux.lives.within(scope) if scope is not None else []
         if scope is None:
             return None
         try:
@@ -349,7 +346,7 @@ class Feed:
         with self._state:
             if not self._closed:
                 self._demux.publish(events, gap)
-                self._complete = revision
+                self._demux.complete = revision
                 self._state.notify_all()
         return None
 

@@ -317,7 +317,8 @@ def _is_news(record: Record) -> bool:
 
 def _row(record: Record) -> Iterable[str]:
     if isinstance(record, Gap):
-        return (f"{record.first} to {record.last}", "GAP", "", record.reason)
+        kind = f"GAP of {record.subscriber}" if record.subscriber else "GAP"
+        return (f"{record.first} to {record.last}", kind, "", record.reason)
     if isinstance(record, Status):
         return ("", record.state.upper(), "", record.reason)
     kind = "EXPIRE" if record.expired else record.type.value

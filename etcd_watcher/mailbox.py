@@ -76,7 +76,8 @@ class Mailbox:
         """The first revision that is still to be fetched from the journal or the server's history;
         None while live. Guarded by the demux's lock."""
         self.covered_from = 0
-        """The first revision from which the journal has every event of ours."""
+        """The first revision from which the journal can have every event of ours: other than 0 for
+        one who asked for what was before the watch began."""
         self.busy: int | None = None
         """The revision that is being delivered now. Set before its event leaves the queue, so that
         `settled` never looks in between."""
@@ -122,6 +123,10 @@ class Mailbox:
             return self.exact.get(scope.start)
         return next((each for each in self.prefixes if each.scope == scope), None)
 
+    def wants(self, raw_key: bytes) -> bool:
+        """Tell whether we asked for a key."""
+        return raw_key in self.exact or any(raw_key in each.scope for each in self.prefixes)
+
     def match(self, event: Event) -> list[Subscription]:
         """Give our subscriptions that an event belongs to."""
         found = [each for each in self.prefixes if event.raw_key in each.scope]
@@ -130,15 +135,23 @@ class Mailbox:
             found.insert(0, exact)
         return [each for each in found if event.revision > each.start]
 
-    def offer(self, event: Event, subscription: Subscription) -> None:
-        """Put one event in, or begin to lag. Called by the feed's thread under the demux's lock."""
+    def offer(self, event: Event, subscription: Subscription) -> bool:
+        """Put one event in, or begin to lag; True when it just began.
+
+        Called by the feed's thread under the demux's lock.
+        """
         queue = self.queue
         if self.lag_from is not None:
-            return
+            return False
         if len(queue) >= MAILBOX_EVENTS and queue[-1][0].revision != event.revision:
             self.lag_from = event.revision
-            return
+            return True
         queue.append((event, subscription))
+        return False
+
+    @property
+    def lags(self) -> bool:
+        return self.lag_from is not None and not self.closed
 
     def refill(self) -> None:
         """Bring a lagging mailbox its next events; blocks while the server is asked for them."""

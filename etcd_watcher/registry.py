@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from etcd_watcher.arguments import Key, check_type, name_of
@@ -112,8 +113,7 @@ class Registry:
                     route.asked_for = True
                 else:
                     subscription = make(key, scope)
-                    if self._subscribe(route, owner, subscription, revision):
-                        undo.append(partial(self._unsubscribe, route, subscription))
+                    undo.append(self._subscribe(route, owner, subscription, revision))
         try:
             self._feed.cover(scopes, revision, self._timeout)
         except BaseException:
@@ -132,18 +132,17 @@ class Registry:
 
     def _subscribe(
         self, route: Route, mailbox: Mailbox, subscription: Subscription, revision: int
-    ) -> bool:
-        """Add a subscription; False where it only gave an earlier one a new callback."""
+    ) -> Callable[[], None]:
+        """Add a subscription, or give an earlier one a new callback; give what undoes it."""
         earlier = mailbox.find(route.scope, prefix=route.prefix)
         if earlier is not None:
-            earlier.call, earlier.loop = subscription.call, subscription.loop
-            earlier.who, earlier.key = subscription.who, subscription.key
-            return False
+            before = replace(earlier)
+            earlier.become(subscription)
+            return partial(earlier.become, before)
         subscription.start = revision
-        mailbox.covered_from = max(mailbox.covered_from, route.start + 1)
         mailbox.add(subscription)
         route.subscriptions.append((subscription, mailbox))
-        return True
+        return partial(self._unsubscribe, route, subscription)
 
     def _unsubscribe(self, route: Route, subscription: Subscription) -> None:
         for pair in route.subscriptions:
@@ -169,6 +168,7 @@ class Registry:
             known = self._demux.router.find(route.scope, prefix=route.prefix)
             if known is route:
                 self._demux.router.remove(route)
+                self._demux.forget(route.scope)
 
     def _narrow(self, gone: Sequence[KeyRange]) -> None:
         """Watch less, where the ranges that are gone were at the border of what is watched.

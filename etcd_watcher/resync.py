@@ -9,7 +9,7 @@ from etcd_watcher.event import Event, EventType, Gap
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import KeyValue, Snapshot, Store
 
-__all__ = ["differences", "resync"]
+__all__ = ["differences", "gap_before", "resync"]
 
 
 def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
@@ -41,8 +41,13 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
         The snapshot's revision: the stream goes on behind it.
     """
     snapshot = store.snapshot(scope, lost.revision or None, timeout)
-    gap = Gap(after + 1, max(after + 1, snapshot.revision - 1), str(lost))
+    gap = gap_before(snapshot, after, lost)
     return gap, differences(snapshot, after, known), snapshot.revision
+
+
+def gap_before(snapshot: Snapshot, after: int, lost: Compacted) -> Gap:
+    """Name what is lost between what was seen last and the state that is there."""
+    return Gap(after + 1, max(after + 1, snapshot.revision - 1), str(lost))
 
 
 def differences(snapshot: Snapshot, after: int, known: Iterable[bytes]) -> list[Event]:

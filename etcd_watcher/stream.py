@@ -79,6 +79,7 @@ class EventStream:
         self._mailbox = mailbox
         self._signal = signal
         self._end = end
+        self._last: Event | None = None
         self._collected = weakref.finalize(self, orphans.append, end)
         self._collected.atexit = False
 
@@ -90,6 +91,9 @@ class EventStream:
         mailbox = self._mailbox
         while mailbox.queue:
             event, _ = mailbox.queue.popleft()
+            if event is self._last:
+                continue  # it belongs to several of our keys and prefixes
+            self._last = event
             mailbox.delivery.delivered += 1
             return event
         return None
@@ -178,6 +182,9 @@ def open_stream(  # noqa: PLR0913 - the parts of a watcher that a stream needs
         with demux.lock:  # it is as one that lags behind from there
             mailbox.queue.clear()
             for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
+                route = demux.router.find(subscription.scope, prefix=subscription.prefix)
+                began = subscription.start if route is None else route.start
+                mailbox.covered_from = max(mailbox.covered_from, began + 1)
                 subscription.start = since - 1
             mailbox.lag_from = since
     return EventStream(mailbox, signal, end, registry.orphans)

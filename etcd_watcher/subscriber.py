@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from etcd_watcher.event import Event
+from etcd_watcher.event import Event, Gap
 from etcd_watcher.interactive import running_cell
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.table import one_line
@@ -40,12 +40,16 @@ class Delivery:
         The traceback of the last callback that raised; "" for none.
     lagging : int
         Revisions by which the subscriber is behind the journal; 0 when it is with it.
+    gaps : list of Gap
+        What this subscriber was not told, because it fell behind what the server still has.
+        Synthetic events followed each.
     """
 
     delivered: int = 0
     failed: int = 0
     last_error: str = ""
     lagging: int = 0
+    gaps: list[Gap] = field(default_factory=list)
 
 
 class Subscriber:
@@ -130,6 +134,10 @@ class Subscription:
     start: int = 0
     cell: int | None = field(default_factory=running_cell)
     ended: bool = False
+
+    def become(self, other: Subscription) -> None:
+        """Tell whom another one tells, in its way."""
+        self.key, self.who, self.call, self.loop = other.key, other.who, other.call, other.loop
 
     @classmethod
     def of_values(  # noqa: PLR0913, PLR0917 - the fields, with another kind of callback

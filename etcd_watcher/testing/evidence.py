@@ -217,8 +217,8 @@ def _with_gaps(
     waiting = sorted(gaps, key=lambda gap: gap.first, reverse=True)
     position = boundary = 0
     for position, boundary, record in records:
-        if isinstance(record, Status):
-            continue
+        if isinstance(record, Status) or (isinstance(record, Gap) and record.subscriber):
+            continue  # the connection's, or the gap of one who lagged: not this stream's
         while waiting and _revision(record) >= waiting[-1].first:
             yield position, boundary, waiting.pop()
         yield position, boundary, record

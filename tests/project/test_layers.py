@@ -25,7 +25,7 @@ FLOORS = [
         "endpoints",
     },
     {"stores", "journal", "subscriber", "local", "testing"},
-    {"mailbox", "dispatch", "router", "demux"},
+    {"mailbox", "dispatch", "router", "demux", "lives"},
     {"feed", "catchup", "resync", "client"},
     {"registry", "stream", "waiting", "connect", "watcher"},
     {"widgets"},
