@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from etcd_watcher.catchup import CatchUp
+from etcd_watcher.census import Census
 from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.endpoints import DEFAULT_ENDPOINTS, Credentials, parse_endpoints
 from etcd_watcher.feed import Feed
@@ -70,6 +71,7 @@ def shut_down(  # noqa: PLR0913, PLR0917 - the parts of a watcher, each once
     pool: WorkerPool,
     registry: Registry,
     catch_up: CatchUp,
+    census: Census,
     journal: Journal,
     pid: int,
 ) -> None:
@@ -89,6 +91,7 @@ def shut_down(  # noqa: PLR0913, PLR0917 - the parts of a watcher, each once
         if mailbox.notify is not None:
             mailbox.notify()
     store.close()
+    census.close(max(0.0, deadline - time.monotonic()))
     pool.close(max(0.0, deadline - time.monotonic()))
 
 

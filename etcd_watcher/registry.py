@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from etcd_watcher.arguments import Key, check_type, name_of
+from etcd_watcher.census import Census
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import HistoryReplaced
 from etcd_watcher.feed import Feed
@@ -31,13 +32,20 @@ class Registry:
     All of it is guarded by the demux's lock, which is let go while the server is asked.
     """
 
-    def __init__(
-        self, store: Store, demux: Demux, feed: Feed, refill: Refill, timeout: float
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a watcher that it keeps in step
+        self,
+        store: Store,
+        demux: Demux,
+        feed: Feed,
+        refill: Refill,
+        census: Census,
+        timeout: float,
     ) -> None:
         self._store = store
         self._demux = demux
         self._feed = feed
         self._refill = refill
+        self._census = census
         self._timeout = timeout
         self._mailboxes: dict[object, Mailbox] = {}
         """By the subscriber's identity."""
@@ -102,9 +110,12 @@ class Registry:
             return
         revision = self.newest_revision()
         undo: list[Callable[[], None]] = []
+        new: list[KeyRange] = []
         with self._demux.lock:
             owner = None if mailbox is None else mailbox()
             for key, scope in zip(keys, scopes, strict=True):
+                if self._demux.router.find(scope, prefix=prefix) is None:
+                    new.append(scope)
                 route = self._route(key, scope, revision, prefix=prefix)
                 undo.append(partial(self._drop_if_unused, route))
                 if make is None or owner is None:
@@ -122,6 +133,7 @@ class Registry:
                     step()
                 self._narrow(scopes)
             raise
+        self._census.ask(new)
 
     def _route(self, key: Key, scope: KeyRange, revision: int, *, prefix: bool) -> Route:
         route = self._demux.router.find(scope, prefix=prefix)

@@ -14,6 +14,7 @@ from etcd_watcher._html import watcher_html
 from etcd_watcher.arguments import Key, Keys, name_of, seconds, several
 from etcd_watcher.background import run_in_thread
 from etcd_watcher.catchup import CatchUp
+from etcd_watcher.census import Census
 from etcd_watcher.client import Client
 from etcd_watcher.connect import Server, connect, shut_down, shut_down_later
 from etcd_watcher.demux import Demux
@@ -103,13 +104,22 @@ class Watcher(Client):
         self._demux = Demux(self._journal, self._pool)
         self._feed = Feed(self._store, self._demux, self._timeout)
         self._catch_up = CatchUp(self._demux, self._store, self._timeout)
+        self._census = Census(self._store, self._demux, self._timeout)
         self._registry = Registry(
-            self._store, self._demux, self._feed, self._catch_up, self._timeout
+            self._store, self._demux, self._feed, self._catch_up, self._census, self._timeout
         )
         self._waiter = Waiter(self._store, self._feed, self._pool, self._journal, self._timeout)
         # Nothing here refers to this object, so that a watcher that nobody holds any more closes by
         # itself, its threads notwithstanding.
-        parts = (self._feed, self._store, self._pool, self._registry, self._catch_up, self._journal)
+        parts = (
+            self._feed,
+            self._store,
+            self._pool,
+            self._registry,
+            self._catch_up,
+            self._census,
+            self._journal,
+        )
         self._parts = (*parts, os.getpid())
         self._end = weakref.finalize(self, shut_down_later, *self._parts)
         close_when_run_again(self)

@@ -26,7 +26,7 @@ FLOORS = [
     },
     {"stores", "journal", "subscriber", "local", "testing"},
     {"mailbox", "dispatch", "router", "demux", "lives"},
-    {"feed", "catchup", "resync", "client"},
+    {"feed", "catchup", "resync", "census", "client"},
     {"registry", "stream", "waiting", "connect", "watcher"},
     {"widgets"},
 ]
