@@ -223,6 +223,52 @@ def test_history_that_the_server_dropped_is_passed_over_to_the_oldest_state_it_h
     assert [each.revision for each in reader.told if each.synthetic] == [30]
 
 
+def test_what_was_deleted_in_history_that_the_server_dropped_is_told(
+    opened: Callable[..., Watcher], store: FakeStore
+) -> None:
+    for key in ("before", "kept"):
+        store.commit((key, "v"))
+    watcher, reader = opened(journal_events=3), Reader()
+    watcher.on("", prefix=True)(reader)
+    assert watcher._census.wait(PATIENCE)
+    fall_behind(watcher, store, reader, 10)
+    store.commit(("seen", "v"))
+    store.commit(("before", None))
+    store.commit(("seen", None))
+    store.commit(("again", "v"))
+    store.commit(("again", None))
+    for number in range(10):
+        store.commit(("k", str(number)))
+    store.compact(store.now)
+    store.commit(("kept", None))
+    assert watcher._feed.wait_complete(store.now, PATIENCE)
+    reader.go_on.set()
+    watcher.sync()
+    made = [(each.key, each.value, each.revision) for each in reader.told if each.synthetic]
+    # What came and went in between, nobody has to hear of.
+    assert made == [("k", "9", store.compacted), ("before", None, store.compacted)]
+    assert [each.key for each in reader.told if not each.synthetic][-1] == "kept"
+    (gap,) = watcher.delivery(reader).gaps
+    assert (gap.first, gap.last) == (3 + BOUND + 2, store.compacted - 1)
+    assert gap.subscriber == repr(reader)
+    assert gap in list(watcher.journal)
+
+
+def test_one_that_registers_a_key_while_it_lags_still_reads_the_journal(
+    opened: Callable[..., Watcher], store: FakeStore
+) -> None:
+    watcher, reader = opened(), Reader()
+    watcher.on("k")(reader)
+    fall_behind(watcher, store, reader, 20)
+    watcher.on("l")(reader)
+    store.commit(("l", "new"))
+    assert watcher._feed.wait_complete(store.now, PATIENCE)
+    reader.go_on.set()
+    watcher.sync()
+    assert reader.revisions == list(range(2, 24))
+    assert len(store.watches) == 1  # the server was not asked
+
+
 def test_a_subscriber_that_leaves_while_it_catches_up_is_told_no_more(
     opened: Callable[..., Watcher], store: FakeStore
 ) -> None:

@@ -36,7 +36,7 @@ def parts(**given: Any) -> list[Any]:
     """Give a watcher's parts, which are done at once but for those given."""
     registry = Mock(mailboxes=Mock(return_value=[]))
     mine: dict[str, Any] = {"feed": Mock(), "store": Mock(), "pool": Mock(), "registry": registry}
-    return [*(mine | given).values(), Mock(), Mock(), os.getpid()]
+    return [*(mine | given).values(), Mock(), Mock(), Mock(), os.getpid()]
 
 
 def test_a_stuck_feed_and_a_stuck_callback_are_waited_for_together(clock: Clock) -> None:
