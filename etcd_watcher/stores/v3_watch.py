@@ -46,6 +46,10 @@ SYNC_ROUNDS = 0.3
 SIDE_REQUEST = 3.0
 """Seconds that a watch waits for the small requests it makes on the side."""
 
+SERVER_RECEIVED = "grpc: received message larger than max"
+"""How a server says that a request is too large; gRPC's own word for an answer begins with
+"CLIENT:" or a capital letter."""
+
 LEASE_ANSWER = 1.0
 """Seconds we wait to learn whether a deleted key's lease still lives."""
 
@@ -149,6 +153,11 @@ class V3Watch:
             if self._closed:
                 raise StoreClosed("this watch is closed") from None
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                if (error.details() or "").startswith(SERVER_RECEIVED):
+                    raise RequestRejected(
+                        f"{self._connection.endpoint} refused the watch: its keys are too long, "
+                        f"together they may have 2 MiB ({error.details()})"
+                    ) from error
                 self._store.fragment_next = True
                 raise self._lost("a response was too large: asking again in parts") from error
             explained = self._connection.explain(error)

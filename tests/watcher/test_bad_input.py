@@ -20,6 +20,8 @@ from etcd_watcher import (
 from etcd_watcher.local.ports import free_ports
 from tests.watcher.conftest import News
 
+MIB = 1024 * 1024
+
 
 @pytest.mark.parametrize("api", ["auto", "v2", "v3"])
 def test_no_server_is_said_within_five_seconds(api: str) -> None:
@@ -214,3 +216,16 @@ def test_a_server_object_will_do_for_its_url_and_stays(api: str) -> None:
         assert watcher.get("key") == "value"
     with pytest.raises(TypeError, match="LocalEtcd"):
         Watcher(7)  # type: ignore[arg-type]
+
+
+def test_keys_too_long_for_one_watch_are_refused_at_once_and_hurt_no_other(
+    etcd: LocalEtcd, fresh_key: str, news: News
+) -> None:
+    with Watcher(etcd.url, api="v3") as watcher:
+        watcher.register(fresh_key, news, "tell")
+        with pytest.raises(RequestRejected, match="too long"):
+            watcher.add_key([b"a" * MIB, b"z" * MIB])
+        assert watcher.keys == [fresh_key]
+        watcher.put(fresh_key, "on it goes")
+        watcher.sync()
+        assert news.values == ["on it goes"]
