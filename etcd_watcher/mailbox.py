@@ -17,7 +17,7 @@ from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
 
-__all__ = ["MAILBOX_EVENTS", "Mailbox", "Refill"]
+__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "Witness", "attend"]
 
 MAILBOX_EVENTS = 2048
 """Events that a mailbox holds before its subscriber counts as lagging. They are the journal's own
@@ -54,6 +54,39 @@ class Refill(Protocol):
         It may block, and raises what ends the mailbox.
         """
         ...
+
+
+class Witness(Protocol):
+    """Stands by while callbacks are called: a notebook's board, say, which shows what they give.
+
+    Called on whatever thread calls the callback, within its context: `DELIVERING` is its mailbox.
+    Nothing here may raise or block.
+    """
+
+    def begin(self, mailbox: Mailbox) -> None:
+        """Know that a callback is about to be called."""
+        ...
+
+    def end(self, mailbox: Mailbox) -> None:
+        """Know that it has returned, or raised."""
+        ...
+
+    def failed(self, mailbox: Mailbox, text: str) -> bool:
+        """Know that it raised; tell whether a person is shown it, so that it need not be logged.
+
+        `text` is the traceback of the exception that is being handled; or, where none is, what
+        went wrong.
+        """
+        ...
+
+
+_witness: Witness | None = None
+
+
+def attend(witness: Witness | None) -> None:
+    """Have one witness stand by from now on, in the whole process; None for none."""
+    global _witness  # noqa: PLW0603 - output is the process's, too: sys.stdout is one
+    _witness = witness
 
 
 class Mailbox:
@@ -219,6 +252,9 @@ class Mailbox:
     def _tell(self, event: Event, subscription: Subscription) -> None:
         if subscription.ended:
             return
+        witness = _witness
+        if witness is not None:
+            witness.begin(self)
         try:
             result: object = subscription.call(event)
         except BaseException:  # noqa: BLE001 - whatever it raises, SystemExit too, is its own affair
@@ -229,12 +265,16 @@ class Mailbox:
                 self.failed(event, UNAWAITED)
             else:
                 self.delivery.delivered += 1
+        if witness is not None:
+            witness.end(self)
 
     def failed(self, event: Event, text: str | None = None) -> None:
         """Keep, count and log a failure: the exception that is being handled, or what `text` says."""
         text = text or traceback.format_exc()
         self.delivery.failed += 1
         self.delivery.last_error = text
+        if _witness is not None and _witness.failed(self, text):
+            return
         if text not in self._shown and len(self._shown) < ERRORS_SHOWN:
             self._shown.add(text)
             logger.error("a callback of %s failed on %r\n%s", shown(self.who), event, text)
@@ -278,6 +318,9 @@ class Mailbox:
             self.busy = event.revision
             if self.closed or subscription.ended:
                 continue
+            witness = _witness
+            if witness is not None:
+                witness.begin(self)
             try:
                 result = subscription.call(event)
                 if inspect.isawaitable(result):
@@ -288,3 +331,6 @@ class Mailbox:
                     raise
             else:
                 self.delivery.delivered += 1
+            finally:
+                if witness is not None:
+                    witness.end(self)

@@ -16,7 +16,7 @@ from etcd_watcher import mailbox as module
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.mailbox import LOOP_CHUNK, SLICE, Mailbox
+from etcd_watcher.mailbox import LOOP_CHUNK, SLICE, Mailbox, attend
 from etcd_watcher.subscriber import Subscription
 from tests.fake_store import PATIENCE, event
 
@@ -659,3 +659,96 @@ def test_the_queue_of_a_new_mailbox_is_empty_and_costs_nothing() -> None:
     assert mailbox.queue == deque()
     assert not mailbox.has_more()
     assert mailbox.run(not_parked) == "idle"
+
+
+class Board:
+    """A witness that keeps what it saw, and whose mailbox the code then belonged to."""
+
+    def __init__(self, *, shows_failures: bool) -> None:
+        self.saw: list[object] = []
+        self._shows_failures = shows_failures
+
+    def begin(self, mailbox: Mailbox) -> None:
+        self.saw.append(("begin", mailbox.who))
+
+    def end(self, mailbox: Mailbox) -> None:
+        self.saw.append(("end", mailbox.who))
+
+    def failed(self, mailbox: Mailbox, text: str) -> bool:
+        error = sys.exception()
+        self.saw.append(("failed", text.splitlines()[-1] if error is None else error))
+        return self._shows_failures
+
+
+@pytest.fixture
+def board(request: pytest.FixtureRequest) -> Iterator[Board]:
+    board = Board(shows_failures=getattr(request, "param", True))
+    attend(board)
+    yield board
+    attend(None)
+
+
+def test_a_witness_is_there_before_and_after_each_call(board: Board) -> None:
+    mailbox = Mailbox("who", no_refill, None)
+    subscription = subscribe(mailbox, lambda each: board.saw.append(each.revision))
+    for revision in (1, 2):
+        mailbox.offer(event(revision), subscription)
+    drain(mailbox)
+    begin, end = ("begin", "who"), ("end", "who")
+    assert board.saw == [begin, 1, end, begin, 2, end]
+    attend(None)
+    mailbox.offer(event(3), subscription)
+    drain(mailbox)
+    assert board.saw[6:] == [3]
+
+
+@pytest.mark.parametrize("board", [True, False], indirect=True)
+def test_a_failure_that_the_witness_shows_is_not_logged(
+    board: Board, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = ValueError("no number")
+
+    def fail(_: Event) -> None:
+        raise error
+
+    mailbox = Mailbox("who", no_refill, None)
+    mailbox.offer(event(1), subscribe(mailbox, fail))
+    drain(mailbox)
+    assert board.saw == [("begin", "who"), ("failed", error), ("end", "who")]
+    assert mailbox.delivery.failed == 1
+    assert "no number" in mailbox.delivery.last_error
+    shown = request.node.callspec.params["board"]
+    assert len(caplog.records) == (0 if shown else 1)
+
+
+def test_a_witness_sees_async_callbacks_to_their_end(board: Board) -> None:
+    error = ValueError("late")
+
+    async def tell(each: Event) -> None:
+        await asyncio.sleep(0)
+        board.saw.append(each.revision)
+        if each.revision == 2:
+            raise error
+
+    async def main() -> None:
+        mailbox = Mailbox("who", no_refill, None)
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        subscription = subscribe(mailbox, tell, loop=loop)
+        for revision in (1, 2):
+            mailbox.offer(event(revision), subscription)
+        assert mailbox.run(done.set) == "parked"
+        await done.wait()
+
+    asyncio.run(main())
+    begin, end = ("begin", "who"), ("end", "who")
+    assert board.saw == [begin, 1, end, begin, 2, ("failed", error), end]
+
+
+def test_a_witness_is_told_of_a_coroutine_that_nobody_awaits(board: Board) -> None:
+    async def tell(_: Event) -> None:
+        pytest.fail("nobody awaits it")
+
+    mailbox = Mailbox("who", no_refill, None)
+    mailbox.offer(event(1), subscribe(mailbox, lambda each: tell(each)))  # noqa: PLW0108
+    drain(mailbox)
+    assert [each[0] for each in board.saw] == ["begin", "failed", "end"]  # type: ignore[index]
