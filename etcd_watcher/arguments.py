@@ -10,6 +10,7 @@ __all__ = [
     "Key",
     "Keys",
     "check_key",
+    "check_limit",
     "check_on",
     "check_predicate",
     "check_since",
@@ -64,6 +65,12 @@ def check_key(key: object, *, prefix: bool = False) -> None:
     check_type(key)
     if not key and not prefix:
         raise ValueError("a key is empty: name one")
+
+
+def check_limit(limit: object) -> None:
+    """Check how many keys are wanted at the most."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"limit={limit!r}: give a number of keys, 1 or more")
 
 
 def check_on(key: Keys, where: object) -> list[Key]:

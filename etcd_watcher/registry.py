@@ -18,7 +18,13 @@ from etcd_watcher.keys import KeyRange, to_bytes
 from etcd_watcher.mailbox import Mailbox, Refill
 from etcd_watcher.router import Route
 from etcd_watcher.stores.base import Store
-from etcd_watcher.subscriber import Subscriber, Subscription, identity, recurring_name
+from etcd_watcher.subscriber import (
+    Subscriber,
+    Subscription,
+    WatchedKey,
+    identity,
+    recurring_name,
+)
 
 __all__ = ["Registry", "subscribers"]
 
@@ -51,7 +57,8 @@ class Registry:
         """By the subscriber's identity."""
         self._recurring: dict[Hashable, tuple[int, Mailbox]] = {}
         """By the name under which a notebook makes the same subscriber again, with the cell."""
-
+        self._watched: tuple[WatchedKey, ...] | None = None
+        """What `watched` gave last; None since something has changed."""
         self.orphans: deque[Callable[[], None]] = deque()
         """Ends of streams that were collected. The collector may run with any lock held, so it
         only appends here; `sweep` does the rest."""
@@ -122,6 +129,7 @@ class Registry:
                     if not route.asked_for:
                         undo.append(partial(setattr, route, "asked_for", False))  # noqa: FBT003
                     route.asked_for = True
+                    self._watched = None
                 else:
                     subscription = make(key, scope)
                     undo.append(self._subscribe(route, owner, subscription, revision))
@@ -131,6 +139,7 @@ class Registry:
             with self._demux.lock:
                 for step in reversed(undo):
                     step()
+                self._watched = None
                 self._narrow(scopes)
             raise
         self._census.ask(new)
@@ -146,6 +155,7 @@ class Registry:
         self, route: Route, mailbox: Mailbox, subscription: Subscription, revision: int
     ) -> Callable[[], None]:
         """Add a subscription, or give an earlier one a new callback; give what undoes it."""
+        self._watched = None
         earlier = mailbox.find(route.scope, prefix=route.prefix)
         if earlier is not None:
             before = replace(earlier)
@@ -157,6 +167,7 @@ class Registry:
         return partial(self._unsubscribe, route, subscription)
 
     def _unsubscribe(self, route: Route, subscription: Subscription) -> None:
+        self._watched = None
         for pair in route.subscriptions:
             if pair[0] is subscription:
                 route.subscriptions.remove(pair)
@@ -263,6 +274,7 @@ class Registry:
     def remove(self, key: Key) -> None:
         """Watch a key no more, as such and as a prefix, whoever is subscribed to it."""
         with self._demux.lock:
+            self._watched = None
             for route in self.routes(key):
                 route.asked_for = False
                 for subscription, _ in list(route.subscriptions):
@@ -289,6 +301,23 @@ class Registry:
         self.sweep()
         with self._demux.lock:
             return [each for each in self._demux.router if each.asked_for or subscribers(each)]
+
+    def watched(self) -> tuple[WatchedKey, ...]:
+        """Give the routes that a person asked for: the same tuple until something changes."""
+        self.sweep()
+        with self._demux.lock:
+            if self._watched is None:
+                self._watched = tuple(
+                    WatchedKey(
+                        route.key,
+                        route.prefix,
+                        tuple(
+                            each.interest for each, _ in route.subscriptions if each.who is not None
+                        ),
+                    )
+                    for route in self.shown()
+                )
+            return self._watched
 
     def mailboxes(self) -> list[Mailbox]:
         """Give every mailbox there is, those of streams too."""

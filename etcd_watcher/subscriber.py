@@ -15,8 +15,10 @@ from etcd_watcher.table import one_line
 
 __all__ = [
     "Delivery",
+    "Interest",
     "Subscriber",
     "Subscription",
+    "WatchedKey",
     "check_takes",
     "identity",
     "loop_for",
@@ -95,6 +97,44 @@ class Subscriber:
         return f"{type(self).__name__}({self.name!r})"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Interest:
+    """Somebody's interest in a key.
+
+    Attributes
+    ----------
+    who : object
+        The subscriber.
+    what : str or callable
+        What is called, as it was registered.
+    takes_event : bool
+        Whether it is called with the event (`Watcher.on`), and not with a key and a value.
+    """
+
+    who: Any
+    what: str | Callable[..., Any]
+    takes_event: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WatchedKey:
+    """A key or prefix that is watched, and who is interested in it, in the order they came.
+
+    Attributes
+    ----------
+    key : str
+        As it was first asked for.
+    prefix : bool
+        Whether everything that starts with it is meant.
+    interests : tuple of Interest
+        Empty where it is watched for nobody in particular.
+    """
+
+    key: str
+    prefix: bool
+    interests: tuple[Interest, ...]
+
+
 def _pulled(_: Event) -> None:
     """Stand for a callback where events are pulled."""
 
@@ -121,6 +161,10 @@ class Subscription:
         The last revision that it is *not* told of.
     cell : int or None
         The notebook cell that registered it.
+    what : str or callable
+        What was registered, which `call` calls.
+    takes_event : bool
+        Whether that is called with the event itself.
     ended : bool
         Whether it was unregistered: what is still on its way is dropped.
     """
@@ -133,11 +177,14 @@ class Subscription:
     loop: AbstractEventLoop | None = None
     start: int = 0
     cell: int | None = field(default_factory=running_cell)
+    what: str | Callable[..., Any] = _pulled
+    takes_event: bool = True
     ended: bool = False
 
     def become(self, other: Subscription) -> None:
         """Tell whom another one tells, in its way."""
         self.key, self.who, self.call, self.loop = other.key, other.who, other.call, other.loop
+        self.what, self.takes_event = other.what, other.takes_event
 
     @classmethod
     def of_values(  # noqa: PLR0913, PLR0917 - the fields, with another kind of callback
@@ -150,9 +197,16 @@ class Subscription:
         loop: AbstractEventLoop | None,
     ) -> Subscription:
         """Make one whose callback gets a key and a value instead of an event."""
+        made = cls(key, scope, prefix, who, lambda event: call(key, event.value), loop)
         if prefix:
-            return cls(key, scope, prefix, who, lambda event: call(event.key, event.value), loop)
-        return cls(key, scope, prefix, who, lambda event: call(key, event.value), loop)
+            made.call = lambda event: call(event.key, event.value)
+        made.what, made.takes_event = call, False
+        return made
+
+    @property
+    def interest(self) -> Interest:
+        """Say it for others to see."""
+        return Interest(self.who, self.what, self.takes_event)
 
 
 def resolve(who: object, what: str | Callable[..., Any]) -> Callable[..., Any]:

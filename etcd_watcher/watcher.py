@@ -30,7 +30,15 @@ from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
 from etcd_watcher.stream import EventStream, open_stream
-from etcd_watcher.subscriber import Delivery, Subscription, check_takes, loop_for, resolve, shown
+from etcd_watcher.subscriber import (
+    Delivery,
+    Subscription,
+    WatchedKey,
+    check_takes,
+    loop_for,
+    resolve,
+    shown,
+)
 from etcd_watcher.table import plural
 from etcd_watcher.waiting import Waiter
 
@@ -144,6 +152,11 @@ class Watcher(Client):
         """The keys and prefixes that are watched, in the order in which they came."""
         return [route.key for route in self._registry.shown()]
 
+    @property
+    def watched_keys(self) -> tuple[WatchedKey, ...]:
+        """Each of `keys` with its subscribers: the very same tuple until something changes."""
+        return self._registry.watched()
+
     # Who is interested.
 
     def register(
@@ -182,7 +195,9 @@ class Watcher(Client):
         loop = loop_for(call, None)
 
         def make(key: Key, scope: KeyRange) -> Subscription:
-            return Subscription.of_values(name_of(key), scope, prefix, who, call, loop)
+            made = Subscription.of_values(name_of(key), scope, prefix, who, call, loop)
+            made.what = what
+            return made
 
         self._registry.subscribe(several(key), who, make, prefix=prefix)
 
@@ -228,7 +243,9 @@ class Watcher(Client):
             loop = loop_for(call, where)
 
             def make(key: Key, scope: KeyRange) -> Subscription:
-                return Subscription(name_of(key), scope, prefix, function, call, loop)
+                return Subscription(
+                    name_of(key), scope, prefix, function, call, loop, what=function
+                )
 
             self._registry.subscribe(keys, function, make, prefix=prefix)
             return function
