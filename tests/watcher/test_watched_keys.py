@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from etcd_watcher import Event, Subscriber, Watcher
-from etcd_watcher.subscriber import Interest
 from tests.watcher.conftest import News
 
 
@@ -38,7 +39,7 @@ def test_it_is_the_same_object_until_something_changes(
     watcher: Watcher, fresh_key: str, news: News
 ) -> None:
     luis = Subscriber("Luis")
-    changes = [
+    changes: list[Callable[[], object]] = [
         lambda: watcher.add_key(fresh_key),
         lambda: watcher.register(fresh_key, luis, "do_things"),
         lambda: watcher.register(fresh_key, luis, luis.do_things),
@@ -67,7 +68,6 @@ def test_who_was_replaced_is_told_with_what_took_the_place(
 
 def test_a_stream_is_nobody(watcher: Watcher, fresh_key: str) -> None:
     with watcher.events(fresh_key):
-        assert watcher.watched_keys == ()
+        assert not watcher.watched_keys
         watcher.add_key(fresh_key)
-        (found,) = watcher.watched_keys
-        assert list[Interest](found.interests) == []
+        assert of(watcher, fresh_key) == []
