@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,10 @@ SNAPSHOT_PAGE = 10_000
 
 EQUAL, MOD_REVISION = 0, 2
 """What a transaction compares, and how."""
+
+
+class _Replaced(ConnectionFailed):
+    """The connection was closed because the store uses another endpoint now."""
 
 
 class V3Store:
@@ -99,6 +104,34 @@ class V3Store:
                 return
         raise ConnectionFailed.to(self.endpoints, "; ".join(reasons))
 
+    def _call(self, name: str, request: Any, timeout: float) -> Any:
+        """Make a call on the connection in use."""
+        connection = self.connection()
+        try:
+            return connection.call(name, request, timeout)
+        except StoreClosed:
+            raise self._replaced(connection) from None
+
+    def _read(self, name: str, request: Any, timeout: float) -> Any:
+        """Make a call that may be made again where the connection was replaced meanwhile."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self._call(name, request, max(0.001, deadline - time.monotonic()))
+            except _Replaced:
+                if time.monotonic() > deadline:
+                    raise
+
+    def _replaced(self, connection: Connection) -> Exception:
+        """Give the error of a request whose connection was closed under it.
+
+        Unless we were closed the feed has gone on to another endpoint. Whoever asks is not to take
+        that for the end of the store: a subscriber that is catching up would give up for good.
+        """
+        if self._closed:
+            return StoreClosed("this store is closed")
+        return _Replaced.to([connection.endpoint], "the connection was replaced")
+
     @property
     def progress_is_barrier(self) -> bool:
         """Whether a progress reply comes after every event up to its revision.
@@ -120,7 +153,7 @@ class V3Store:
 
     def revision(self, timeout: float) -> int:
         request = wire.RangeRequest(key=self._readable, count_only=True)
-        return int(self.connection().call("range", request, timeout).header.revision)
+        return int(self._read("range", request, timeout).header.revision)
 
     def newest_in(self, scope: KeyRange, timeout: float) -> tuple[int, int]:
         """Give the newest revision of the live keys in `scope`, and that of the store."""
@@ -132,22 +165,22 @@ class V3Store:
             sort_target=3,
             keys_only=True,
         )
-        reply = self.connection().call("range", request, timeout)
+        reply = self._read("range", request, timeout)
         newest = max((kv.mod_revision for kv in reply.kvs), default=0)
         return newest, int(reply.header.revision)
 
     def get(self, key: bytes, timeout: float) -> KeyValue | None:
-        reply = self.connection().call("range", wire.RangeRequest(key=key), timeout)
+        reply = self._read("range", wire.RangeRequest(key=key), timeout)
         return _key_value(reply.kvs[0]) if reply.kvs else None
 
     def put(self, key: bytes, value: bytes, ttl: int | None, timeout: float) -> int:
         lease = 0 if ttl is None else self._grant(ttl, timeout)
         request = wire.PutRequest(key=key, value=value, lease=lease)
-        return int(self.connection().call("put", request, timeout).header.revision)
+        return int(self._call("put", request, timeout).header.revision)
 
     def _grant(self, ttl: int, timeout: float) -> int:
         request = wire.LeaseGrantRequest(TTL=ttl)
-        return int(self.connection().call("grant", request, timeout).ID)
+        return int(self._call("grant", request, timeout).ID)
 
     def compare_and_put(  # noqa: PLR0913 - as the protocol has it
         self,
@@ -178,7 +211,7 @@ class V3Store:
             success=[operation],
             failure=[wire.RequestOp(range=present)],
         )
-        reply = self.connection().call("txn", request, timeout)
+        reply = self._call("txn", request, timeout)
         if reply.succeeded:
             return int(reply.header.revision)
         found = [int(kv.mod_revision) for each in reply.responses for kv in each.range.kvs]
@@ -189,12 +222,12 @@ class V3Store:
         request = wire.DeleteRangeRequest(
             key=scope.start or b"\0", range_end=range_end(scope) if prefix else b""
         )
-        return int(self.connection().call("delete", request, timeout).deleted)
+        return int(self._call("delete", request, timeout).deleted)
 
     def has_lease(self, lease: int, timeout: float) -> bool:
         """Tell whether a lease still lives."""
         request = wire.LeaseTimeToLiveRequest(ID=lease)
-        return int(self.connection().call("time_to_live", request, timeout).TTL) >= 0
+        return int(self._read("time_to_live", request, timeout).TTL) >= 0
 
     def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
         connection = self.connection()
@@ -212,7 +245,7 @@ class V3Store:
         request = wire.RangeRequest(
             key=start or b"\0", range_end=range_end(scope), limit=limit, keys_only=True
         )
-        reply = self.connection().call("range", request, timeout)
+        reply = self._read("range", request, timeout)
         heads = [
             KeyHead(
                 kv.key, kv.mod_revision, kv.create_revision, kv.version, kv.lease, kv.lease != 0
@@ -260,7 +293,11 @@ class V3Store:
 
     def watch(self, scope: KeyRange, after: int) -> V3Watch:
         fragment, self.fragment_next = self.fragment_next, False
-        return V3Watch(self, self.connection(), scope, after, fragment=fragment)
+        connection = self.connection()
+        try:
+            return V3Watch(self, connection, scope, after, fragment=fragment)
+        except (StoreClosed, ValueError):  # the latter is gRPC's word for a channel that was closed
+            raise self._replaced(connection) from None
 
     def rotate(self) -> None:
         with self._lock:

@@ -63,6 +63,8 @@ class Connection:
         """Make a call; with a user, log in first, and again once when the token has expired."""
         try:
             return self.calls[name](request, timeout=timeout, metadata=self.metadata(timeout))
+        except ValueError as error:  # gRPC's word for a channel that was closed before the call
+            raise StoreClosed("the connection was closed before a request") from error
         except grpc.RpcError as error:
             if not _is_expired_token(error) or self._credentials.user is None:
                 raise self.explain(error) from error
