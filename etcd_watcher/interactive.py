@@ -5,12 +5,29 @@ It never imports IPython: where IPython is not loaded, there is no cell.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import weakref
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-__all__ = ["close_when_run_again", "running_cell"]
+__all__ = ["close_when_run_again", "living", "note", "running_cell"]
+
+T = TypeVar("T")
+
+_noted: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
+_numbers = itertools.count()
+
+
+def note(made: object) -> None:
+    """Take note of something that was made, without keeping it alive."""
+    _noted[next(_numbers)] = made
+
+
+def living(kind: type[T]) -> list[T]:
+    """Give what was noted, is of this kind, and still referred to by somebody; the oldest first."""
+    found = [reference() for reference in _noted.valuerefs()]
+    return [each for each in found if isinstance(each, kind)]
 
 
 def running_cell() -> int | None:

@@ -23,7 +23,7 @@ from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import WatcherClosed
 from etcd_watcher.event import Event, Status
 from etcd_watcher.feed import Feed
-from etcd_watcher.interactive import close_when_run_again
+from etcd_watcher.interactive import close_when_run_again, note
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.registry import Registry, subscribers
@@ -130,6 +130,7 @@ class Watcher(Client):
         )
         self._parts = (*parts, os.getpid())
         self._end = weakref.finalize(self, shut_down_later, *self._parts)
+        note(self)
         close_when_run_again(self)
 
     # Which keys.

