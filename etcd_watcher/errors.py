@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "ApiNotServed",
+    "BadRecording",
     "Compacted",
     "Conflict",
     "ConnectionFailed",
@@ -125,3 +126,20 @@ class HistoryReplaced(EtcdWatcherError):
 
     def __reduce__(self) -> tuple[type[HistoryReplaced], tuple[int, int]]:
         return type(self), (self.revision, self.seen)
+
+
+class BadRecording(EtcdWatcherError, ValueError):
+    """A file is no recording, or something in it is wrong.
+
+    Attributes
+    ----------
+    line : int
+        The number of the line that is wrong, from 1.
+    """
+
+    def __init__(self, name: str, line: int, wrong: str) -> None:
+        super().__init__(f"{name}, line {line}: {wrong}")
+        self.name, self.line, self.wrong = name, line, wrong
+
+    def __reduce__(self) -> tuple[type[BadRecording], tuple[str, int, str]]:
+        return type(self), (self.name, self.line, self.wrong)
