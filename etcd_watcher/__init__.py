@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from etcd_watcher.errors import (
         ApiNotServed,
+        BadRecording,
         Compacted,
         Conflict,
         ConnectionFailed,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from etcd_watcher.event import Event, EventType, Gap, Status
     from etcd_watcher.journal import Journal
     from etcd_watcher.local import LocalEtcd, StartFailed
+    from etcd_watcher.recording.file import Recording
     from etcd_watcher.stream import EventStream
     from etcd_watcher.subscriber import Delivery, Subscriber
     from etcd_watcher.watcher import Watcher
@@ -32,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ApiNotServed",
+    "BadRecording",
     "Compacted",
     "Conflict",
     "ConnectionFailed",
@@ -45,6 +48,7 @@ __all__ = [
     "Journal",
     "LocalEtcd",
     "NoBinary",
+    "Recording",
     "RequestRejected",
     "StartFailed",
     "Status",
@@ -56,6 +60,7 @@ __all__ = [
 _HOMES = {
     "etcd_watcher.errors": (
         "ApiNotServed",
+        "BadRecording",
         "Compacted",
         "Conflict",
         "ConnectionFailed",
@@ -68,6 +73,7 @@ _HOMES = {
     "etcd_watcher.event": ("Event", "EventType", "Gap", "Status"),
     "etcd_watcher.journal": ("Journal",),
     "etcd_watcher.local": ("LocalEtcd", "StartFailed"),
+    "etcd_watcher.recording.file": ("Recording",),
     "etcd_watcher.stream": ("EventStream",),
     "etcd_watcher.subscriber": ("Delivery", "Subscriber"),
     "etcd_watcher.watcher": ("Watcher",),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from etcd_watcher.keys import to_text
 from etcd_watcher.table import one_line
 
-__all__ = ["Event", "EventType", "Gap", "Status"]
+__all__ = ["Event", "EventType", "Gap", "Record", "Status"]
 
 
 class EventType(enum.Enum):
@@ -171,3 +171,7 @@ class Status:
     def __repr__(self) -> str:
         reason = f", reason={self.reason!r}" if self.reason else ""
         return f"Status({self.state!r}{reason})"
+
+
+Record = Event | Gap | Status
+"""What a journal holds."""

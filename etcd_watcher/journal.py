@@ -5,20 +5,21 @@ Pure Python: it knows no network and no notebook.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from etcd_watcher._html import journal_html
-from etcd_watcher.event import Event, Gap, Status
+from etcd_watcher.event import Event, Gap, Record
 from etcd_watcher.keys import KeyRange, to_bytes
-from etcd_watcher.table import plural, text_table
+from etcd_watcher.listing import is_news, list_records
+from etcd_watcher.recording.format import Header
+from etcd_watcher.table import plural
 
 __all__ = ["Cursor", "Journal", "Record"]
-
-Record = Event | Gap | Status
 
 CUT_FROM = 1000
 """Forgotten records up to which the lists are not worth cutting."""
@@ -38,6 +39,16 @@ def flat_range(key: bytes, *, prefix: bool) -> KeyRange:
     return KeyRange.of_prefix(key) if prefix else KeyRange.of_key(key)
 
 
+class Tap(Protocol):
+    """Sees each record on its way into a journal."""
+
+    def take(self, records: Sequence[Record], at: float) -> None:
+        """Take what was appended `at` seconds after the epoch, on the thread that appended it."""
+
+    def close(self) -> None:
+        """Take note that nothing is appended any more."""
+
+
 class Journal:
     """A bounded ring of events, gaps and statuses, in revision order.
 
@@ -53,6 +64,8 @@ class Journal:
         record is always kept, whatever its size.
     key_range : callable, optional
         Gives the raw keys that a key or prefix means; by default those of v3, flat bytes.
+    header : callable, optional
+        Gives what a recording of it has to begin with.
 
     Examples
     --------
@@ -65,6 +78,7 @@ class Journal:
         max_events: int = 100_000,
         max_bytes: int = 64 * 1024 * 1024,
         key_range: Ranges = flat_range,
+        header: Callable[[], Header] = lambda: Header("v3"),
     ) -> None:
         if max_events < 1 or max_bytes < 1:
             raise ValueError(
@@ -74,6 +88,9 @@ class Journal:
         self.max_events = max_events
         self.max_bytes = max_bytes
         self._key_range = key_range
+        self.header = header
+        self._taps: list[Tap] = []
+        """Touched where records are appended, by one thread at a time."""
         self._changed = threading.Condition()
         """Guards all that follows; notified after each append."""
         self._records: list[Record] = []
@@ -92,10 +109,14 @@ class Journal:
 
     # Writing: the feed's thread alone.
 
-    def append(self, records: Sequence[Record]) -> None:
-        """Append records, whole transactions in revision order, and wake those who wait."""
+    def append(self, records: Sequence[Record], times: Sequence[float] = ()) -> None:
+        """Append records, whole transactions in revision order, and wake those who wait.
+
+        They came now, or at `times`.
+        """
         if not records:
             return
+        now = time.time()
         with self._changed:
             latest = self._revisions[-1] if self._revisions else 0
             for record in records:
@@ -108,9 +129,23 @@ class Journal:
                         latest = max(latest, record.first)
                 self._records.append(record)
                 self._revisions.append(latest)
-            self._times.extend([time.time()] * len(records))
+            self._times.extend(times or [now] * len(records))
             self._forget()
             self._changed.notify_all()
+        for tap in self._taps:
+            tap.take(records, now)
+
+    def tap(self, tap: Tap) -> Callable[[], None]:
+        """Show a tap all that is appended from now on; the call that is given back ends that.
+
+        Both have to be called where nothing is appended meanwhile.
+        """
+        self._taps = [*self._taps, tap]
+
+        def end() -> None:
+            self._taps = [each for each in self._taps if each is not tap]
+
+        return end
 
     def _forget(self) -> None:
         records, start, size = self._records, self._start, len(self._records)
@@ -131,6 +166,9 @@ class Journal:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        taps, self._taps = self._taps, []
+        for tap in taps:
+            tap.close()
 
     @property
     def closed(self) -> bool:
@@ -248,20 +286,48 @@ class Journal:
     def __getitem__(self, index: int) -> Record:
         return self.read(0)[0][index]
 
-    def table(self, last: int = 20) -> str:
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that the journal holds to a file, as a recording; an earlier file goes.
+
+        Recordings are described in docs/recording-format.md.
+
+        Raises
+        ------
+        OSError
+            The file could not be written; an earlier one is as it was.
+
+        Examples
+        --------
+        >>> watcher.journal.save("lesson.jsonl")
+        >>> Journal.load("lesson.jsonl").events("nokia")
+        """
+        from etcd_watcher.recording.file import save  # noqa: PLC0415 - it imports this module
+
+        with self._changed:
+            records, times, _ = self.read_timed(0)
+        save(path, self.header(), records, times)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Journal:
+        """Give a journal of all that a recording tells, with the times of then.
+
+        Raises
+        ------
+        BadRecording
+            It is no recording, or a line of it is wrong; the message names the line.
+        """
+        from etcd_watcher.recording.file import Recording  # noqa: PLC0415 - it imports this module
+
+        return Recording(path).journal
+
+    def table(self, last: int = 20, *, stable: bool = False) -> str:
         """Lay the last records out as text, oldest first.
 
-        Times, leases and addresses are left out: two runs of a lesson give the same table.
+        Times, leases and addresses are left out. With `stable`, revisions are called r1, r2, … and
+        leases L1, L2, … as they come: then any two runs of a lesson give the same table, whatever
+        else was written to the server before.
         """
-        records, left_out = self._tail(last)
-        rows = [_row(record) for record in records]
-        head = [f"… {plural(left_out, 'earlier record')}"] if left_out else []
-        return "\n".join([*head, *text_table(("revision", "type", "key", "value"), rows)])
-
-    def _tail(self, last: int) -> tuple[list[Record], int]:
-        """Give the last records to show: the connection's ups and downs only where it went down."""
-        shown = [each for each in self if _is_news(each)]
-        return shown[-last:], len(shown) - len(shown[-last:])
+        return list_records(self, last, stable=stable)
 
     def __repr__(self) -> str:
         events = sum(isinstance(each, Event) for each in self)
@@ -271,7 +337,8 @@ class Journal:
         return f"Journal({plural(events, 'event')}{more}{forgotten})"
 
     def _repr_html_(self) -> str:
-        return journal_html(*self._tail(20))
+        shown = [each for each in self if is_news(each)]
+        return journal_html(shown[-20:], len(shown) - len(shown[-20:]))
 
 
 class Cursor:
@@ -309,23 +376,3 @@ class Cursor:
 
 _FORGOTTEN = Gap(0, 0, "forgotten")
 """Stands where a forgotten record stood, so that its memory is free before the list is cut."""
-
-
-def _is_news(record: Record) -> bool:
-    return not isinstance(record, Status) or record.state == "reconnecting"
-
-
-def _row(record: Record) -> Iterable[str]:
-    if isinstance(record, Gap):
-        kind = f"GAP of {record.subscriber}" if record.subscriber else "GAP"
-        return (f"{record.first} to {record.last}", kind, "", record.reason)
-    if isinstance(record, Status):
-        return ("", record.state.upper(), "", record.reason)
-    kind = "EXPIRE" if record.expired else record.type.value
-    kind += "*" if record.synthetic else ""
-    return (
-        str(record.revision),
-        kind,
-        record.key,
-        "" if record.value is None else record.value,
-    )

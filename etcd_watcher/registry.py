@@ -16,6 +16,7 @@ from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import running_cell
 from etcd_watcher.keys import KeyRange, to_bytes
 from etcd_watcher.mailbox import Mailbox, Refill
+from etcd_watcher.recording.format import Header
 from etcd_watcher.router import Route
 from etcd_watcher.stores.base import Store
 from etcd_watcher.subscriber import (
@@ -318,6 +319,12 @@ class Registry:
                     for route in self.shown()
                 )
             return self._watched
+
+    def header(self) -> Header:
+        """Give what a recording begins with: the API, and all that is watched now."""
+        with self._demux.lock:
+            keys = tuple((route.scope.start, route.prefix) for route in self._demux.router)
+        return Header(self._store.api, keys)
 
     def mailboxes(self) -> list[Mailbox]:
         """Give every mailbox there is, those of streams too."""

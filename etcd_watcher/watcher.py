@@ -116,6 +116,7 @@ class Watcher(Client):
         self._registry = Registry(
             self._store, self._demux, self._feed, self._catch_up, self._census, self._timeout
         )
+        self._journal.header = self._registry.header
         self._waiter = Waiter(self._store, self._feed, self._pool, self._journal, self._timeout)
         # Nothing here refers to this object, so that a watcher that nobody holds any more closes by
         # itself, its threads notwithstanding.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -386,3 +386,83 @@ def test_each_record_tells_when_it_came(monkeypatch: pytest.MonkeyPatch) -> None
     records, times, after = journal.read_timed(7001, 2)
     assert (times, after) == ([3500.0, 3501.0], 7003)
     assert journal.read_timed(8000) == ([], [], 8000)
+
+
+# Taps.
+
+
+class Tap:
+    def __init__(self) -> None:
+        self.taken: list[tuple[list[Record], float]] = []
+        self.closed = 0
+
+    def take(self, records: Sequence[Record], at: float) -> None:
+        self.taken.append((list(records), at))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_tap_sees_what_is_appended_until_it_ends() -> None:
+    journal = Journal()
+    journal.append(transaction(1))
+    tap = Tap()
+    end = journal.tap(tap)
+    journal.append(transaction(2, 3))
+    journal.append([])
+    end()
+    journal.append(transaction(3))
+    journal.close()
+    ((records, at),) = tap.taken
+    assert (records, [at] * 3) == (transaction(2, 3), journal.read_timed(1, 3)[1])
+    assert tap.closed == 0
+
+
+def test_a_tap_is_told_of_the_end() -> None:
+    journal = Journal()
+    tap = Tap()
+    journal.tap(tap)
+    journal.close()
+    journal.close()
+    assert tap.closed == 1
+
+
+# Stable text.
+
+
+def leased(record: Record, lease: int) -> Record:
+    assert isinstance(record, Event)
+    return record._replace(lease=lease)
+
+
+def test_the_stable_table_names_revisions_and_leases_as_they_come() -> None:
+    def told(revision: int, lease: int, lost: int) -> Journal:
+        journal = Journal()
+        (put,) = transaction(revision)
+        journal.append([leased(put, lease)])
+        journal.append(transaction(revision + 1, 2))
+        journal.append([Gap(revision + 2, revision + lost, f"dropped before {revision + lost}")])
+        journal.append([Status("reconnecting", "http://one:2379", f"port {revision} refused")])
+        (gone,) = transaction(revision + 9)
+        journal.append([leased(gone, lease + 1)])
+        return journal
+
+    table = told(5, 7587869134444201987, 4).table(stable=True)
+    assert table == told(1005, 3, 7).table(stable=True)
+    assert table.splitlines() == [
+        "revision  type          key    value             lease",
+        "r1        PUT           key-0                    L1",
+        "r2        PUT           key-0",
+        "r2        PUT           key-1",
+        "…         GAP                  dropped before …",
+        "          RECONNECTING",
+        "r3        PUT           key-0                    L2",
+    ]
+
+
+def test_the_stable_table_of_the_last_records_names_them_as_the_whole_one_does() -> None:
+    journal = Journal()
+    for revision in range(1, 6):
+        journal.append(transaction(revision))
+    assert journal.table(2, stable=True).splitlines()[0] == "… 3 earlier records"
+    assert journal.table(2, stable=True).splitlines()[2].startswith("r4")

@@ -15,7 +15,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from math import isfinite
 from typing import Any, NoReturn
 
-from etcd_watcher.event import Event, EventType, Gap, Status
+from etcd_watcher.event import Event, EventType, Gap, Record, Status
 from etcd_watcher.table import one_line
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "NEWEST_VERSION",
     "Header",
     "Keys",
-    "WatchedKey",
+    "RecordedKey",
     "header_line",
     "keys_line",
     "record_line",
@@ -44,7 +44,7 @@ UNSIGNED = 2**64 - 1
 """etcdctl shows a lease as the hexadecimal digits of its 64 bits, and so do we: as a JSON number it
 would be rounded by every reader that keeps numbers as doubles."""
 
-WatchedKey = tuple[bytes, bool]
+RecordedKey = tuple[bytes, bool]
 """A raw key, and whether it stands for everything that starts so."""
 
 
@@ -61,14 +61,14 @@ class Header:
     """
 
     api: str
-    keys: tuple[WatchedKey, ...] = ()
+    keys: tuple[RecordedKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Further keys that were watched from here on."""
 
-    keys: tuple[WatchedKey, ...]
+    keys: tuple[RecordedKey, ...]
 
 
 # Writing. Every event of a live recording passes here on the feed's thread: `json.dumps` of a dict
@@ -91,12 +91,12 @@ def header_line(header: Header) -> str:
     )
 
 
-def keys_line(keys: Iterable[WatchedKey], at: float) -> str:
+def keys_line(keys: Iterable[RecordedKey], at: float) -> str:
     """Give the line that tells which further keys are watched from now on."""
     return f'{{"time": {at:.6f}, "type": "KEYS", "keys": {_key_list(keys)}}}\n'
 
 
-def _key_list(keys: Iterable[WatchedKey]) -> str:
+def _key_list(keys: Iterable[RecordedKey]) -> str:
     listed = (f'{{"key": {_text(key)}, "prefix": {_json(prefix)}}}' for key, prefix in keys)
     return f"[{', '.join(listed)}]"
 
@@ -105,7 +105,7 @@ def _json(flag: bool) -> str:  # noqa: FBT001 - it is the value
     return "true" if flag else "false"
 
 
-def record_line(record: Event | Gap | Status, at: float) -> str:
+def record_line(record: Record, at: float) -> str:
     """Give a record, which came `at` seconds after the epoch, as a line."""
     if type(record) is Event:
         return _event_line(record, at)
@@ -148,7 +148,7 @@ def _event_line(event: Event, at: float) -> str:
 
 # Reading.
 
-Line = Header | Keys | Event | Gap | Status
+Line = Header | Keys | Record
 
 
 def understand(line: bytes) -> tuple[Line, float]:
@@ -187,13 +187,21 @@ def _object(line: bytes) -> dict[str, Any]:
         raise ValueError(f"it is no JSON ({error.msg} at character {error.colno})") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except _NoNumber:
+        raise
+    except ValueError:
+        raise ValueError("it has a number of thousands of digits") from None
     if not isinstance(fields, dict):
         raise ValueError(f"it is {_shown(fields)}, not a JSON object")  # noqa: TRY004 - a bad line
     return fields
 
 
+class _NoNumber(ValueError):
+    """What Python takes for JSON, and JSON does not."""
+
+
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"it is no JSON ({name} is no number)")
+    raise _NoNumber(f"it is no JSON ({name} is no number)")
 
 
 def _header(fields: dict[str, Any]) -> Header:
@@ -211,7 +219,7 @@ def _header(fields: dict[str, Any]) -> Header:
     return Header(api, _keys(fields))
 
 
-def _keys(fields: dict[str, Any]) -> tuple[WatchedKey, ...]:
+def _keys(fields: dict[str, Any]) -> tuple[RecordedKey, ...]:
     listed = fields.get("keys")
     if not isinstance(listed, list):
         raise ValueError(f"'keys' is {_shown(listed)}: it is a list")  # noqa: TRY004 - a bad line

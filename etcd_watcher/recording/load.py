@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from etcd_watcher.errors import BadRecording
-from etcd_watcher.event import Event, Gap, Status
-from etcd_watcher.recording.format import Header, Keys, Line, WatchedKey, understand
+from etcd_watcher.event import Event, Gap, Record
+from etcd_watcher.recording.format import Header, Keys, Line, RecordedKey, understand
 
 __all__ = ["Content", "load"]
 
@@ -45,8 +45,8 @@ class Content:
     """
 
     api: str
-    keys: dict[WatchedKey, None] = field(default_factory=dict)
-    records: list[Event | Gap | Status] = field(default_factory=list)
+    keys: dict[RecordedKey, None] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
     size: int = 0
@@ -132,7 +132,7 @@ class _Order:
         self._keys: set[bytes] = set()
         """The keys that this revision has changed."""
 
-    def check(self, record: Event | Gap | Status) -> None:
+    def check(self, record: Record) -> None:
         """Refuse a record that cannot come here."""
         if type(record) is Gap:
             # What comes then may be another history, of a server that has begun anew.

@@ -32,9 +32,9 @@ from etcd_watcher.stores.v2_keys import (
     Place,
     canonical,
     checked_value,
-    is_hidden,
     place_of,
     quote,
+    tree_range,
 )
 from etcd_watcher.stores.v2_mirror import Mirror
 from etcd_watcher.stores.v2_watch import V2Watch
@@ -103,16 +103,12 @@ class V2Store:
     # Reading and writing.
 
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
-        path = canonical(key, prefix=prefix)
-        if is_hidden(path):
-            raise ValueError(
-                f"{path.decode()!r} cannot be watched: a part of it begins with '_', and etcd's v2 "
-                "API hides such keys from whoever watches a directory above. Choose another key, "
-                'or use api="v3"'
-            )
+        scope = tree_range(key, prefix=prefix)
         with self._lock:
-            self._readable = self._readable or (path + NO_KEY if prefix else path)
-        return KeyRange.of_prefix(path + b"/") if prefix else KeyRange.of_key(path)
+            self._readable = self._readable or (
+                scope.start[:-1] + NO_KEY if prefix else scope.start
+            )
+        return scope
 
     def revision(self, timeout: float) -> int:
         deadline = time.monotonic() + timeout

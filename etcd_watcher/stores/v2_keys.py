@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 from etcd_watcher.keys import KeyRange, to_text
 
-__all__ = ["NO_KEY", "Place", "canonical", "checked_value", "is_hidden", "place_of", "quote"]
+__all__ = [
+    "NO_KEY",
+    "Place",
+    "canonical",
+    "checked_value",
+    "is_hidden",
+    "place_of",
+    "quote",
+    "tree_range",
+]
 
 LONGEST = 3_900
 """Bytes of a quoted key. etcd cuts a connection whose first line is longer than 4,096 bytes."""
@@ -75,6 +84,24 @@ def checked_value(path: bytes, value: bytes, ttl: int | None, lease: int = 0) ->
 def is_hidden(path: bytes) -> bool:
     """Tell whether etcd lists a key, and tells of it, only to those who name it."""
     return b"/_" in path
+
+
+def tree_range(key: bytes, *, prefix: bool) -> KeyRange:
+    """Give the keys that a key means, or a directory with all below it.
+
+    Raises
+    ------
+    ValueError
+        For a key that v2 cannot have, or hides from whoever watches a directory above it.
+    """
+    path = canonical(key, prefix=prefix)
+    if is_hidden(path):
+        raise ValueError(
+            f"{path.decode()!r} cannot be watched: a part of it begins with '_', and etcd's v2 "
+            "API hides such keys from whoever watches a directory above. Choose another key, "
+            'or use api="v3"'
+        )
+    return KeyRange.of_prefix(path + b"/") if prefix else KeyRange.of_key(path)
 
 
 def quote(path: bytes, *, directory: bool = False) -> str:
