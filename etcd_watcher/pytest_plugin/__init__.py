@@ -28,7 +28,7 @@ BEGAN: pytest.StashKey[Ends] = pytest.StashKey()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer what the fixtures can be told."""
-    group = parser.getgroup("etcd", "etcd (the fixtures etcd and watcher of etcd_watcher)")
+    group = parser.getgroup("etcd", "etcd (fixtures of etcd_watcher)")
     group.addoption(
         "--etcd-binary",
         metavar="PATH",
@@ -44,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("v2", "v3", "auto"),
         default="v3",
         help="the API that the fixture watcher speaks (default: v3)",
+    )
+    group.addoption(
+        "--etcd-recordings",
+        metavar="FOLDER",
+        help="keep what the watchers of a failed test saw, as recordings in this folder",
     )
 
 
@@ -112,4 +117,9 @@ def pytest_runtest_makereport(
     if told.failed and "etcd_watcher.watcher" in sys.modules:
         from etcd_watcher.pytest_plugin import report  # noqa: PLC0415
 
-        told.sections += report.sections(item.stash.get(BEGAN, report.Ends()))
+        folder = item.config.getoption("--etcd-recordings")
+        told.sections += report.sections(
+            item.stash.get(BEGAN, report.Ends()),
+            item.nodeid,
+            folder and item.config.invocation_params.dir / folder,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from etcd_watcher import Recording
 from tests.pytest_plugin.test_fixtures import run
 
 pytest_plugins = ["pytester"]
@@ -143,3 +144,46 @@ def test_no_journal_is_shown_where_nothing_failed_and_where_there_is_none(
     pytester: pytest.Pytester, code: str
 ) -> None:
     run(pytester, code, "-rA").stdout.no_fnmatch_line("*etcd journal*")
+
+
+KEPT = """
+    import pytest
+
+    @pytest.mark.parametrize("name", ["good", "a/b c", "../../x"])
+    def test_kept(watcher, name):
+        watcher.add_key("key")
+        watcher.put("key", name)
+        watcher.sync()
+        assert name == "good"
+"""
+
+
+def test_the_recordings_of_failed_tests_can_be_kept(pytester: pytest.Pytester) -> None:
+    result = run(pytester, KEPT, "--etcd-recordings=kept/here")
+    result.assert_outcomes(passed=1, failed=2)
+    files = sorted(pytester.path.joinpath("kept/here").iterdir())
+    assert [Recording(each).events("key")[0].value for each in files] == ["../../x", "a/b c"]
+    assert all(f"kept in {each}" in result.stdout.str() for each in files)
+
+
+def test_each_watcher_of_a_test_has_a_recording_of_its_own(pytester: pytest.Pytester) -> None:
+    code = """
+        from etcd_watcher import Watcher
+
+        def test_two(etcd, watcher):
+            with Watcher(etcd, api="v3") as mine:
+                mine.add_key("b")
+                assert False
+    """
+    run(pytester, code, "--etcd-recordings=kept")
+    files = pytester.path.joinpath("kept").iterdir()
+    assert sorted(str(Recording(each).keys) for each in files) == ["['b']", "[]"]
+
+
+def test_a_folder_that_cannot_be_written_costs_the_recording_only(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makefile(".txt", taken="a file")
+    result = run(pytester, KEPT, "--etcd-recordings=taken.txt")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["no recording was kept: *taken.txt*"])
