@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from etcd_watcher.event import Event, EventType, Gap, Status
     from etcd_watcher.journal import Journal
-    from etcd_watcher.local import LocalEtcd, StartFailed
+    from etcd_watcher.local import FaultImpossible, LocalCluster, LocalEtcd, StartFailed
     from etcd_watcher.recording.file import Recording
     from etcd_watcher.stream import EventStream
     from etcd_watcher.subscriber import Delivery, Subscriber
@@ -43,9 +43,11 @@ __all__ = [
     "Event",
     "EventStream",
     "EventType",
+    "FaultImpossible",
     "Gap",
     "HistoryReplaced",
     "Journal",
+    "LocalCluster",
     "LocalEtcd",
     "NoBinary",
     "Recording",
@@ -72,7 +74,7 @@ _HOMES = {
     ),
     "etcd_watcher.event": ("Event", "EventType", "Gap", "Status"),
     "etcd_watcher.journal": ("Journal",),
-    "etcd_watcher.local": ("LocalEtcd", "StartFailed"),
+    "etcd_watcher.local": ("FaultImpossible", "LocalCluster", "LocalEtcd", "StartFailed"),
     "etcd_watcher.recording.file": ("Recording",),
     "etcd_watcher.stream": ("EventStream",),
     "etcd_watcher.subscriber": ("Delivery", "Subscriber"),

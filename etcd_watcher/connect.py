@@ -30,10 +30,13 @@ CLOSE_TIMEOUT = 1.0
 
 @runtime_checkable
 class Server(Protocol):
-    """Something that knows where it can be reached, such as a `LocalEtcd`."""
+    """Something that knows where it can be reached: a `LocalEtcd`, a `LocalCluster`."""
 
     @property
     def url(self) -> str: ...
+
+    @property
+    def endpoints(self) -> list[str]: ...
 
 
 def connect(
@@ -47,7 +50,7 @@ def connect(
         As `Watcher`.
     """
     if isinstance(endpoints, Server):
-        endpoints = endpoints.url
+        endpoints = endpoints.endpoints
     if endpoints is not None and not isinstance(endpoints, Iterable):
         if hasattr(endpoints, "key_range"):
             return endpoints

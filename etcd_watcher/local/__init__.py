@@ -1,5 +1,9 @@
-"""A real etcd for notebooks and tests, which goes when its owner goes."""
+"""A real etcd, or a cluster of them, for notebooks and tests, which goes when its owner goes."""
 
-from etcd_watcher.local.server import LocalEtcd, StartFailed
+from etcd_watcher.local.cluster import LocalCluster
+from etcd_watcher.local.faults import FaultImpossible, Faults
+from etcd_watcher.local.member import Member
+from etcd_watcher.local.process import StartFailed
+from etcd_watcher.local.server import LocalEtcd
 
-__all__ = ["LocalEtcd", "StartFailed"]
+__all__ = ["FaultImpossible", "Faults", "LocalCluster", "LocalEtcd", "Member", "StartFailed"]

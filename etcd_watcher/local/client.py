@@ -1,19 +1,15 @@
-"""Writing and reading a key with the standard library only, on either of etcd's HTTP APIs.
-
-http.client and not urllib: it knows no proxies, and `http_proxy` is never meant for loopback.
-"""
+"""Writing and reading a key with the standard library only, on either of etcd's HTTP APIs."""
 
 from __future__ import annotations
 
 import base64
-import http.client
-import json
-from contextlib import closing
+import http
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from etcd_watcher.errors import ApiNotServed, ConnectionFailed, RequestRejected
 from etcd_watcher.keys import to_bytes, to_text
+from etcd_watcher.local.gateway import Gateway
 
 __all__ = ["KeyApi", "V2Api", "V3Api", "is_healthy", "member_names"]
 
@@ -34,8 +30,8 @@ class KeyApi(Protocol):
 class V3Api:
     """v3 through the server's own JSON gateway, which takes keys and values in base64."""
 
-    def __init__(self, port: int, timeout: float) -> None:
-        self._port, self._timeout = port, timeout
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     def put(self, key: str | bytes, value: str | bytes) -> None:
         """Write a key."""
@@ -52,18 +48,15 @@ class V3Api:
         return int(self._ask("kv/deleterange", key=_key_bytes(key)).get("deleted", 0))
 
     def _ask(self, what: str, **fields: bytes) -> dict[str, Any]:
-        body = json.dumps({name: base64.b64encode(raw).decode() for name, raw in fields.items()})
-        status, answer = _exchange(self._port, "POST", f"/v3/{what}", body.encode(), self._timeout)
-        if status != http.HTTPStatus.OK:
-            raise RequestRejected(f"{what}: {answer.get('message') or answer.get('error')}")
-        return answer
+        texts = {name: base64.b64encode(raw).decode() for name, raw in fields.items()}
+        return self._gateway.ask(what, **texts)
 
 
 class V2Api:
     """v2's `/v2/keys`. Values that are not UTF-8 are lost there: v2 answers in JSON."""
 
-    def __init__(self, port: int, timeout: float) -> None:
-        self._port, self._timeout = port, timeout
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     def put(self, key: str | bytes, value: str | bytes) -> None:
         """Write a key."""
@@ -81,7 +74,7 @@ class V2Api:
 
     def _ask(self, method: str, key: str | bytes, body: bytes | None = None) -> dict[str, Any]:
         path = "/v2/keys/" + quote(_v2_key(key))
-        status, answer = _exchange(self._port, method, path, body, self._timeout)
+        status, answer = self._gateway.exchange(method, path, body)
         if answer.get("errorCode") == KEY_NOT_FOUND:
             return {}
         if status == http.HTTPStatus.NOT_FOUND:
@@ -94,41 +87,21 @@ class V2Api:
         return answer
 
 
-def is_healthy(port: int, timeout: float) -> bool:
-    """Ask the server on this loopback port whether it can read and write."""
+def is_healthy(gateway: Gateway) -> bool:
+    """Ask a server whether it can read and write."""
     try:
-        return _exchange(port, "GET", "/health", None, timeout)[1].get("health") == "true"
+        return gateway.exchange("GET", "/health")[1].get("health") == "true"
     except ConnectionFailed:
         return False
 
 
-def member_names(port: int, timeout: float) -> list[str]:
-    """Give the names of the members of the cluster that answers on this loopback port."""
+def member_names(gateway: Gateway) -> list[str]:
+    """Give the names of the members of the cluster to which a server belongs."""
     try:
-        _, answer = _exchange(port, "POST", "/v3/cluster/member/list", b"{}", timeout)
+        _, answer = gateway.exchange("POST", "/v3/cluster/member/list", b"{}")
     except ConnectionFailed:
         return []
     return [member.get("name", "") for member in answer.get("members", [])]
-
-
-def _exchange(
-    port: int, method: str, path: str, body: bytes | None, timeout: float
-) -> tuple[int, dict[str, Any]]:
-    """Give the status and the JSON object of an answer; an empty one where it was none."""
-    headers = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)) as connection:
-        try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            text = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            raise ConnectionFailed.to([f"http://127.0.0.1:{port}"], reason) from error
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = None
-    return response.status, answer if isinstance(answer, dict) else {}
 
 
 def _key_bytes(key: str | bytes) -> bytes:

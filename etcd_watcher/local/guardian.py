@@ -1,7 +1,7 @@
-"""Keeps one etcd for its owner, and leaves nothing behind once the owner is gone.
+"""Keeps etcd processes for their owner, and leaves nothing behind once the owner is gone.
 
 This is a program of its own: `python -I -S guardian.py OWNER ROOT`, with the standard library
-only. The other side of it is `guarded.py`, in the owner's process.
+only. The other side of it are `guarded.py` and `companion.py`, in the owner's process.
 
 Why a process of its own: after `kill -9` the owner can do nothing any more, and Linux's
 PR_SET_PDEATHSIG alone will not do, since it fires when the owner's *thread* ends and macOS has
@@ -16,10 +16,12 @@ The owner is gone when
 Then, and on SIGTERM, etcd gets SIGKILL (on SIGTERM it would wait 7 s for an open watch),
 ROOT is removed, and this process exits.
 
-One JSON object a line. Asked `{"id": 1, "do": WORD, …}`, it answers `{"id": 1, "pid": …}` with
-etcd's pid, None when it does not run, or `{"id": 1, "error": "…"}`. The words:
+One JSON object a line. Asked `{"id": 1, "do": WORD, "ward": NAME, …}`, it answers `{"id": 1,
+"pid": …}` with the pid of that etcd, None when it does not run, or `{"id": 1, "error": "…"}`. The
+words:
 
-start   `argv`, `log`: make ROOT, run that, its output appended to the file `log`
+make    make ROOT, for no ward
+start   `argv`, `log`: run that, its output appended to the file `log`
 look    nothing but the answer
 kill    SIGKILL; answered when the process is gone
 pause   SIGSTOP; answered when all its threads stand still
@@ -49,7 +51,7 @@ SOCKET = 0
 
 
 class Ward:
-    """The etcd process. Only its parent, which we are, may reap it, so its pid stays its own."""
+    """An etcd process. Only its parent, which we are, may reap it, so its pid stays its own."""
 
     def __init__(self) -> None:
         self.pid: int | None = None
@@ -166,60 +168,61 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGKILL))
 
 
-def answer(ward: Ward, line: bytes, root: str) -> bytes:
+def answer(wards: dict[str, Ward], line: bytes, root: str) -> bytes:
     """Do what one line asks, and give the line to answer."""
     asked = json.loads(line)
     reply = {"id": asked["id"]}
-
-    def start() -> None:
-        os.makedirs(root, mode=0o700, exist_ok=True)  # noqa: PTH103 (pathlib takes 6 ms to load)
-        ward.start(asked["argv"], asked["log"])
-
-    words: dict[str, Callable[[], object]] = {
-        "start": start,
-        "look": ward.look,
-        "kill": ward.kill,
-        "pause": ward.pause,
-        "resume": ward.resume,
-    }
     try:
-        words[asked["do"]]()
-        reply["pid"] = ward.look()
+        if asked["do"] == "make":
+            os.makedirs(root, mode=0o700, exist_ok=True)  # noqa: PTH103 (pathlib takes 6 ms to load)
+        else:
+            ward = wards.setdefault(asked["ward"], Ward())
+            words: dict[str, Callable[[], object]] = {
+                "start": lambda: ward.start(asked["argv"], asked["log"]),
+                "look": ward.look,
+                "kill": ward.kill,
+                "pause": ward.pause,
+                "resume": ward.resume,
+            }
+            words[asked["do"]]()
+            reply["pid"] = ward.look()
     except OSError as error:
         reply["error"] = str(error)
     return json.dumps(reply).encode() + b"\n"
 
 
-def serve(ward: Ward, owner: int, root: str) -> None:
+def serve(wards: dict[str, Ward], owner: int, root: str) -> None:
     """Answer the owner until it is gone."""
     unread = b""
     while os.getppid() == owner:
         readable, _, _ = select.select([SOCKET], [], [], OWNER_POLL)
         if not readable:
-            ward.look()  # an etcd that ended by itself is no zombie for longer than this
+            for ward in wards.values():
+                ward.look()  # an etcd that ended by itself is no zombie for longer than this
             continue
         chunk = os.read(SOCKET, 65536)
         if not chunk:
             return
         *lines, unread = (unread + chunk).split(b"\n")
         for line in lines:
-            os.write(SOCKET, answer(ward, line, root))
+            os.write(SOCKET, answer(wards, line, root))
 
 
 def main() -> None:
-    """Guard one owner's etcd from the first to the last moment."""
+    """Guard one owner's processes from the first to the last moment."""
     owner, root = int(sys.argv[1]), sys.argv[2]
     # A Ctrl-C or a closed terminal is for the owner to take; that it then ends, we notice.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    ward = Ward()
+    wards: dict[str, Ward] = {}
     try:
         with suppress(OSError):  # the owner went while we answered it
-            serve(ward, owner, root)
+            serve(wards, owner, root)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # leaving is under way
-        ward.kill()
+        for ward in wards.values():
+            ward.kill()
         _remove(root)
 
 

@@ -9,44 +9,27 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from etcd_watcher.errors import ConnectionFailed, EtcdWatcherError
-from etcd_watcher.local.binary import clean_environment, find_binary
+from etcd_watcher.local.binary import find_binary
 from etcd_watcher.local.client import KeyApi, V2Api, V3Api, is_healthy, member_names
-from etcd_watcher.local.guarded import GuardedProcess
+from etcd_watcher.local.gateway import Gateway
+from etcd_watcher.local.guarded import Guardian
+from etcd_watcher.local.membership import compact, revision
 from etcd_watcher.local.ports import free_ports
+from etcd_watcher.local.process import START_TIMEOUT, EtcdProcess, PortTaken, StartFailed
 
 __all__ = ["LocalEtcd", "StartFailed"]
-
-START_TIMEOUT = 20.0
-"""Seconds until a server that does not answer counts as failed; it takes about 0.1."""
 
 REQUEST_TIMEOUT = 5.0
 """Seconds for a put, a get or a delete."""
 
-HEALTH_TIMEOUT = 1.0
-"""Seconds for one question whether the server is ready."""
-
-READY_POLL = 0.005
-"""Seconds between two questions whether the server is ready."""
-
 PORT_TRIES = 10
 """How many pairs of ports to try, should others take them between our look and etcd's bind."""
-
-LOG_LINES = 12
-"""How many of the log's last lines go into an error."""
-
-
-class StartFailed(EtcdWatcherError):
-    """The etcd program was started, but it ended or did not get ready."""
-
-
-class _PortTaken(StartFailed):
-    """Somebody else listens on one of the ports."""
 
 
 class LocalEtcd:
@@ -121,18 +104,16 @@ class LocalEtcd:
         # Our name in member lists, by which we know our own server from one that took its port.
         self._name = f"local-{secrets.token_hex(4)}"
         self._root = Path(tempfile.gettempdir(), f"etcd_watcher-{secrets.token_hex(8)}")
-        self._log = self._root / "etcd.log"
         self.data_dir = (
             self._root / "data" if data_dir is None else Path(data_dir).expanduser().absolute()
         )
-        self._no_fsync = found.release >= (3, 5)
         self._ports: tuple[int, ...] = ()  # for clients and for peers, once they are known
-        self._paused = False
         self._lock = threading.RLock()
         """Held while the server is started or stopped, so that these come one after the other."""
-        self._process = GuardedProcess(str(self._root))
+        self._guardian = Guardian(str(self._root))
+        self._process = EtcdProcess(self._guardian, "etcd", found, self._root / "etcd.log")
         # At exit too. It must not refer to self, which would then never go.
-        weakref.finalize(self, self._process.end)
+        weakref.finalize(self, self._guardian.end)
         try:
             self.start()
         except BaseException:
@@ -195,6 +176,33 @@ class LocalEtcd:
         """Delete a key, and give how many there were: 0 or 1. Raises what `put` does."""
         return self._api(api).delete(key)
 
+    @property
+    def revision(self) -> int:
+        """The newest revision of the v3 keys: each transaction makes one. Raises as `put`."""
+        return revision(self._gateway())
+
+    def compact(self, at: int | None = None) -> int:
+        """Drop the v3 history before a revision, as production clusters do every few hours.
+
+        A watch or a read from before it is refused from then on. Every key keeps its value.
+
+        Parameters
+        ----------
+        at : int, optional
+            The oldest revision to keep; without it the newest there is.
+
+        Returns
+        -------
+        int
+            That revision.
+
+        Raises
+        ------
+        RequestRejected
+            It has been compacted already, or is yet to come. And what `put` raises.
+        """
+        return compact(self._gateway(), at)
+
     def start(self) -> None:
         """Start the server again, at the same URL. One that runs stays as it is.
 
@@ -209,7 +217,6 @@ class LocalEtcd:
         with self._changing():
             if self.running:
                 return
-            self._paused = False
             try:
                 self._start(time.monotonic() + START_TIMEOUT)
             except BaseException:
@@ -230,18 +237,17 @@ class LocalEtcd:
         """
         with self._changing():
             self._process.kill()
-            self._paused = False
 
     def stop(self) -> None:
         """End the server and remove its temporary data. May be called any number of times.
 
         SIGKILL: on SIGTERM etcd would take 7 s to go if somebody watches it.
         """
-        if self._process.is_foreign:
+        if self._guardian.is_foreign:
             return  # at the end of a fork's `with` block the server is still its parent's
         with self._lock:
-            self._process.end()
-            self._paused = False
+            self._guardian.end()
+            self._process.paused = False
 
     def pause(self) -> None:
         """Have the server stand still (SIGSTOP): connections stay open, nothing is answered.
@@ -254,14 +260,12 @@ class LocalEtcd:
         with self._changing():
             self._check_running()
             self._process.pause()
-            self._paused = True
 
     def resume(self) -> None:
         """Let a paused server go on. Raises as `pause`."""
         with self._changing():
             self._check_running()
             self._process.resume()
-            self._paused = False
 
     def __enter__(self) -> Self:
         return self
@@ -276,7 +280,7 @@ class LocalEtcd:
 
     def __repr__(self) -> str:
         # Nothing that differs from run to run: notebooks compare this with what was saved.
-        state = "paused" if self._paused else "running" if self.running else "stopped"
+        state = "paused" if self._process.paused else "running" if self.running else "stopped"
         return f"LocalEtcd({state})"
 
     @property
@@ -286,7 +290,7 @@ class LocalEtcd:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         # First the owner: in a fork the lock may be held by a thread that is not there.
-        self._process.check_owner()
+        self._guardian.check_owner()
         with self._lock:
             yield
 
@@ -297,7 +301,7 @@ class LocalEtcd:
             ports = self._ports or free_ports(2)
             try:
                 self._run(ports, deadline)
-            except _PortTaken as error:
+            except PortTaken as error:
                 taken.append(error)
                 # Whoever has the URL waits for us there: at a restart no other port will do.
                 if time.monotonic() > deadline or (not self._ports and len(taken) == PORT_TRIES):
@@ -311,27 +315,17 @@ class LocalEtcd:
 
     def _run(self, ports: tuple[int, ...], deadline: float) -> None:
         """Start the server on these ports and wait until it is ready."""
-        with suppress(FileNotFoundError):
-            self._log.unlink()
-        try:
-            self._process.start(self._command(ports), str(self._log), clean_environment())
-        except OSError as error:
-            raise StartFailed(f"{self.binary} cannot be run: {error}") from error
-        while self._process.pid is not None:
-            patience = min(HEALTH_TIMEOUT, deadline - time.monotonic())
-            if patience <= 0:
-                raise StartFailed(self._complaint(f"was not ready within {START_TIMEOUT:g} s"))
-            # The name, because a stranger who took the port might answer until ours gives up.
-            if is_healthy(ports[0], patience) and self._name in member_names(ports[0], patience):
-                return
-            time.sleep(READY_POLL)
-        if "address already in use" in self._log_tail():
-            raise _PortTaken(self._complaint(f"found port {ports[0]} or {ports[1]} taken"))
-        raise StartFailed(self._complaint("ended before it was ready"))
 
-    def _command(self, ports: tuple[int, ...]) -> list[str]:
-        client, peer = map(_url, ports)
-        flags = {
+        def is_ready(patience: float) -> bool:
+            gateway = Gateway(ports[0], patience)
+            # The name, because a stranger who took the port might answer until ours gives up.
+            return is_healthy(gateway) and self._name in member_names(gateway)
+
+        self._process.launch(self._flags(*map(_url, ports)), v2=self.v2)
+        self._process.wait(is_ready, deadline)
+
+    def _flags(self, client: str, peer: str) -> dict[str, str]:
+        return {
             "name": self._name,
             "data-dir": str(self.data_dir),
             "listen-client-urls": client,
@@ -344,16 +338,7 @@ class LocalEtcd:
             # 0.1 to 0.2 s, for 0.5 % of a core while idle.
             "heartbeat-interval": "10",
             "election-timeout": "100",
-            "logger": "zap",  # 3.4's own default is another, without levels
-            "log-outputs": "stderr",
-            "log-level": "warn",
         }
-        command = [self.binary, *(f"--{name}={value}" for name, value in flags.items())]
-        if self.v2:
-            command.append("--enable-v2")
-        if self._no_fsync:
-            command.append("--unsafe-no-fsync")
-        return command
 
     def _check_running(self) -> None:
         if not self.running:
@@ -364,23 +349,14 @@ class LocalEtcd:
     def _api(self, api: str) -> KeyApi:
         if api not in ("v2", "v3"):
             raise ValueError(f'api is "v3" or "v2", not {api!r}')
-        self._check_running()
-        if self._paused:
-            raise ConnectionFailed("this LocalEtcd is paused, it answers nothing: resume() it")
         kind = V3Api if api == "v3" else V2Api
-        return kind(self._client_port, REQUEST_TIMEOUT)
+        return kind(self._gateway())
 
-    def _log_tail(self) -> str:
-        try:
-            lines = self._log.read_text("utf-8", "replace").splitlines()
-        except FileNotFoundError:
-            return ""
-        return "\n".join(lines[-LOG_LINES:])
-
-    def _complaint(self, what: str) -> str:
-        log = self._log_tail()
-        said = f"The end of its log:\n{log}" if log else "Its log is empty."
-        return f"etcd {self.version} ({self.binary}) {what}. {said}"
+    def _gateway(self) -> Gateway:
+        self._check_running()
+        if self._process.paused:
+            raise ConnectionFailed("this LocalEtcd is paused, it answers nothing: resume() it")
+        return Gateway(self._client_port, REQUEST_TIMEOUT)
 
 
 def _url(port: int) -> str:

@@ -334,9 +334,9 @@ def test_guardian_and_server_hold_nothing_of_the_owners(tmp_path: Path) -> None:
 
 def test_only_the_owner_may_start_it() -> None:
     with LocalEtcd() as etcd:
-        etcd._process._owner += 1  # as a fork sees it
+        etcd._guardian._companion._owner += 1  # as a fork sees it
         with pytest.raises(EtcdWatcherError, match="of which this is a fork"):
             etcd.kill()
         etcd.stop()
-        etcd._process._owner -= 1
+        etcd._guardian._companion._owner -= 1
         assert etcd.running

@@ -24,6 +24,7 @@ Eventually = Callable[[Callable[[], object]], None]
 IsGone = Callable[[int], bool]
 
 SERVER = "etcd_watcher.local.server"
+PROCESS = "etcd_watcher.local.process"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -43,7 +44,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that servers ask for their deadlines."""
     clock = Clock()
-    monkeypatch.setattr(SERVER + ".time", clock)
+    for module in (SERVER, PROCESS):
+        monkeypatch.setattr(module + ".time", clock)
     return clock
 
 
@@ -345,7 +347,7 @@ def test_a_restart_waits_for_its_own_port(
             if frees_it:
                 etcd.start()
             else:
-                with pytest.raises(StartFailed, match=f"found port {port_of(etcd)} or .* taken"):
+                with pytest.raises(StartFailed, match=f"found {etcd.url} or .* taken"):
                     etcd.start()
                 assert not etcd.running
         etcd.start()

@@ -16,7 +16,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 import etcd_watcher
-from etcd_watcher import Event, Journal, LocalEtcd, Watcher
+from etcd_watcher import Event, Journal, LocalCluster, LocalEtcd, Watcher
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ def test_the_first_example_is_about_ten_lines_and_needs_nothing_else(tmp_path: P
     assert (done.stdout, done.stderr) == (BLOCKS[BLOCKS.index(first) + 1].text, "")
 
 
-@pytest.mark.parametrize("shown", [Watcher, LocalEtcd])
+@pytest.mark.parametrize("shown", [Watcher, LocalEtcd, LocalCluster])
 def test_the_reference_has_every_argument_and_every_public_name(shown: type) -> None:
     signature = re.search(rf"^`{shown.__name__}\((.*)\)`$", README, re.MULTILINE)
     assert signature
