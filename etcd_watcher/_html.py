@@ -7,13 +7,15 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from etcd_watcher.endpoints import is_loopback
-from etcd_watcher.event import Event, Gap, Status
+from etcd_watcher.event import Event, Gap, Status, kind_of
 from etcd_watcher.table import one_line, plural
 
 if TYPE_CHECKING:
     from etcd_watcher.journal import Journal, Record
 
 __all__ = ["card_html", "event_html", "journal_html", "table_html", "watcher_html"]
+
+SIGNS = {"created": "+", "modified": "±", "deleted": "✕", "expired": "✕"}
 
 VALUE_WIDTH = 200
 """Characters of a value that a table shows; the whole is in the event."""
@@ -109,13 +111,8 @@ def _place(endpoint: str) -> str:
 
 def _kind(event: Event) -> str:
     """Tell created, modified, deleted and expired apart in words, not in colours."""
-    if event.expired:
-        word = "✕ expired"
-    elif event.raw_value is None:
-        word = "✕ deleted"
-    else:
-        word = "+ created" if event.created == event.revision else "± modified"
-    return word + (" (resync)" if event.synthetic else "")
+    kind = kind_of(event)
+    return f"{SIGNS[kind]} {kind}" + (" (resync)" if event.synthetic else "")
 
 
 def _journal_row(record: Record) -> Sequence[str]:

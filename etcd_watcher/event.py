@@ -10,7 +10,7 @@ from typing import NamedTuple
 from etcd_watcher.keys import to_text
 from etcd_watcher.table import one_line
 
-__all__ = ["Event", "EventType", "Gap", "Record", "Status"]
+__all__ = ["Event", "EventType", "Gap", "Record", "Status", "kind_of"]
 
 
 class EventType(enum.Enum):
@@ -111,6 +111,17 @@ class Event(_EventFields):
         from etcd_watcher._html import event_html  # noqa: PLC0415 - it imports this module
 
         return event_html(self)
+
+
+def kind_of(event: Event) -> str:
+    """Tell "created", "modified", "deleted" and "expired" apart.
+
+    On v2 every `set` makes the key anew, and only the value before tells that there was one.
+    """
+    if event.raw_value is None:
+        return "expired" if event.expired else "deleted"
+    new = event.created == event.revision and event.raw_prev_value is None
+    return "created" if new else "modified"
 
 
 EVENT_OVERHEAD = 400

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etcd_watcher.event import EVENT_OVERHEAD, Event, EventType, Gap, Status
+from etcd_watcher.event import EVENT_OVERHEAD, Event, EventType, Gap, Status, kind_of
 from tests.fake_store import event
 
 # On a busy machine nothing has to be quick.
@@ -128,3 +128,13 @@ def test_two_statuses_that_differ_in_their_times_alone_are_equal() -> None:
 def test_no_repr_has_an_address_or_a_control_character(made: object) -> None:
     assert not re.search(r"0x[0-9a-f]{6,}", repr(made))
     assert repr(made).isprintable()
+
+
+def test_created_and_modified_deleted_and_expired_are_told_apart() -> None:
+    created = event(5, "k", "v")
+    assert kind_of(created) == "created"
+    assert kind_of(created._replace(created=3, version=2)) == "modified"
+    assert kind_of(event(5, "k", "v", prev=b"before")) == "modified", "as v2's set says it"
+    deleted = event(5, "k", None)
+    assert kind_of(deleted) == "deleted"
+    assert kind_of(deleted._replace(expired=True)) == "expired"

@@ -60,11 +60,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from etcd_watcher.widgets.base import LiveWidget
+    from etcd_watcher.widgets.event_log import EventLog
 
-__all__ = ["LiveWidget"]
+__all__ = ["EventLog", "LiveWidget"]
 
 _HOMES = {
     "etcd_watcher.widgets.base": ("LiveWidget",),
+    "etcd_watcher.widgets.event_log": ("EventLog",),
 }
 
 

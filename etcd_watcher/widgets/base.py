@@ -83,7 +83,10 @@ class LiveWidget(AnyWidget):
         """Get ready for the first drawing."""
 
     def _delta(self) -> Message | None:
-        """Give what is new since the last drawing in absolute values, or None."""
+        """Give what is new since the last drawing in absolute values, or None.
+
+        A list of bytes under "buffers" goes along as it is.
+        """
         return None
 
     def _whole(self) -> Message:
@@ -112,7 +115,8 @@ class LiveWidget(AnyWidget):
         fresh = self._delta()
         if self._whole_wanted:
             self._whole_wanted = False
-            self._send_news("whole", self._whole(), now)
+            # What was asked for may be in what is new, and nowhere else.
+            self._send_news("whole", (fresh or {}) | self._whole(), now)
         elif fresh is not None:
             self._send_news("delta", fresh, now)
         elif self._last_news is not None and now - self._last_news > CALM:
@@ -130,7 +134,7 @@ class LiveWidget(AnyWidget):
 
     def _tell(self, message: Message) -> None:
         self.messages_sent += 1
-        self.send(message)
+        self.send(message, message.pop("buffers", None))
 
     def _redraw(self) -> None:
         """Have the whole sent at the next drawing."""

@@ -73,7 +73,7 @@ function later(run, milliseconds) {
 /** Make the module of a widget that the kernel draws (etcd_watcher/widgets/base.py).
  *
  * start()                    -> what this page knows, one for all views of the widget
- * apply(state, message)      -> bring it up to date
+ * apply(state, message, buffers) -> bring it up to date
  * render({el, state, ask, model}) -> one view: {update(), dispose()?}
  *
  * Views are brought up to date once an animation frame at most. */
@@ -101,7 +101,7 @@ function live({ start, apply, render }) {
       if (frame === null) frame = requestAnimationFrame(update);
     };
 
-    const take = (message) => {
+    const take = (message, buffers) => {
       if (message.kind === "still") {
         if (message.number !== number) askForAll();
         return;
@@ -110,7 +110,7 @@ function live({ start, apply, render }) {
       if (message.kind === "problem") problem = message.text;
       else {
         number = message.number;
-        apply(state, message);
+        apply(state, message, buffers ?? []);
       }
       updateSoon();
     };
@@ -139,4 +139,43 @@ function live({ start, apply, render }) {
       },
     };
   };
+}
+
+function heading(text) {
+  return h("div", { class: "ew-heading", role: "heading", "aria-level": "4" }, text);
+}
+
+/** A value in full: {text, whole, size}. */
+function valueBlock(value, label) {
+  const block = h("pre", {
+    class: "ew-block ew-mono", tabindex: "0", role: "region", "aria-label": label,
+  }, value.text);
+  if (value.whole) return block;
+  return h("div", {}, block, h("p", { class: "ew-quiet" },
+    `The beginning of ${count(value.size)} bytes; Python has them all.`));
+}
+
+/** Lines of a comparison: [["same" | "gone" | "new" | "skipped", text], …] */
+function differenceBlock(lines) {
+  const signs = { same: " ", gone: "−", new: "+", skipped: "⋯" };
+  const words = { gone: "removed: ", new: "added: " };
+  return h("div", {
+    class: "ew-block ew-mono", tabindex: "0", role: "region", "aria-label": "What changed",
+  }, ...lines.map(([what, text]) => h("div", { class: `ew-line ew-line-${what}` },
+    h("span", { class: "ew-sign", "aria-hidden": "true" }, signs[what]),
+    words[what] ? h("span", { class: "ew-heard" }, words[what]) : null,
+    h("span", {}, what === "skipped" ? `${count(Number(text))} lines as before` : text))));
+}
+
+/** Put text on the clipboard; where the page may not (not https, not localhost), the old way. */
+async function copy(text) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  const field = h("textarea", { class: "ew-heard" });
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  if (!done) throw new Error("not copied");
+  return undefined;
 }
