@@ -11,6 +11,7 @@ __all__ = [
     "Conflict",
     "ConnectionFailed",
     "EtcdWatcherError",
+    "ExpectationFailed",
     "HistoryReplaced",
     "NoBinary",
     "RequestRejected",
@@ -112,6 +113,10 @@ class Conflict(EtcdWatcherError):
 
     def __reduce__(self) -> tuple[type[Conflict], tuple[str, int, int]]:
         return type(self), (self.key, self.expected, self.revision)
+
+
+class ExpectationFailed(EtcdWatcherError, AssertionError):
+    """What was expected did not come; the message shows it beside what came."""
 
 
 class HistoryReplaced(EtcdWatcherError):

@@ -5,12 +5,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from etcd_watcher.catchup import RETRY
 from etcd_watcher.dispatch import WorkerPool
-from etcd_watcher.errors import ConnectionFailed, HistoryReplaced, StoreClosed, WatcherClosed
+from etcd_watcher.errors import (
+    ConnectionFailed,
+    ExpectationFailed,
+    HistoryReplaced,
+    StoreClosed,
+    WatcherClosed,
+)
 from etcd_watcher.event import Event
+from etcd_watcher.expect import Change
+from etcd_watcher.expecting import Expectation, Wanted
 from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
@@ -46,10 +54,24 @@ class Waiter:
         self._lock = threading.Lock()
         self._positions: dict[KeyRange, int] = {}
         """Where in the journal the next search for each range begins. Guarded by `_lock`."""
+        self._expected_to = 0
+        """The position behind the last event that was expected. Guarded by `_lock`."""
 
     def sync(self, timeout: float) -> None:
         """Wait until every change committed by now has been delivered; see `Watcher.sync`."""
         deadline = time.monotonic() + timeout
+        revision = self._arrive(deadline, timeout)
+        late = self._pool.settle(revision, deadline - time.monotonic())
+        self._check_open()
+        if late:
+            names = ", ".join(shown(each.who) for each in late[:SHOWN])
+            raise TimeoutError(
+                f"after {timeout:g} s the callbacks of {plural(len(late), 'subscriber')} had not "
+                f"returned for all changes up to revision {revision}: {names}"
+            )
+
+    def _arrive(self, deadline: float, timeout: float) -> int:
+        """Wait until every change committed by now is in the journal; give the newest revision."""
         revision = self._newest_revision(deadline, timeout)
         if not self._feed.wait_complete(revision, deadline - time.monotonic()):
             self._check_open()
@@ -59,14 +81,7 @@ class Waiter:
                 f"after {timeout:g} s the changes up to revision {revision} had not all come: "
                 f"{self._feed.revision} was reached, and the watcher is {status.state}{reason}"
             )
-        late = self._pool.settle(revision, deadline - time.monotonic())
-        self._check_open()
-        if late:
-            names = ", ".join(shown(each.who) for each in late[:SHOWN])
-            raise TimeoutError(
-                f"after {timeout:g} s the callbacks of {plural(len(late), 'subscriber')} had not "
-                f"returned for all changes up to revision {revision}: {names}"
-            )
+        return revision
 
     def _newest_revision(self, deadline: float, timeout: float) -> int:
         """Ask the server for its newest revision, again while it is away."""
@@ -101,11 +116,14 @@ class Waiter:
         """Give the next event in `scope` for which `predicate` holds; see `Watcher.wait_for`."""
         deadline = time.monotonic() + timeout
         event = self._find(key, scope, predicate, timeout)
-        # Its callbacks have returned, too, where that can be had: not for one on this very loop.
+        self._settle(event, deadline)
+        return event
+
+    def _settle(self, event: Event, deadline: float) -> None:
+        """Have the callbacks of an event return, where that can be had: not for one on this loop."""
         self._feed.step()
         with contextlib.suppress(RuntimeError):
             self._pool.settle(event.revision, deadline - time.monotonic())
-        return event
 
     def _find(
         self,
@@ -131,6 +149,98 @@ class Waiter:
             self._check_open()
             if not self._journal.wait(position, max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(_story(key, predicate, timeout, came, went_before=began > 0))
+
+    def expect(
+        self,
+        steps: Sequence[Sequence[tuple[Change, KeyRange]]],
+        among: Sequence[KeyRange] | None,
+        since: int | None,
+        timeout: float,
+    ) -> list[Event]:
+        """Wait until all steps have come; see `Watcher.expect`.
+
+        Parameters
+        ----------
+        steps
+            The changes of each step, with the raw keys that each may be of.
+        among
+            The raw keys of which nothing else may come; None where it may.
+        since
+            The first revision to look at; by default it begins with what was not expected before.
+        """
+        __tracebackhide__ = True  # pytest then shows the line that calls us
+        deadline = time.monotonic() + timeout
+        expectation, position = self._expectation(steps, among, since)
+        forgotten = self._journal.start - position
+        ending = self._follow(expectation, position, among, deadline, timeout)
+        if ending is not None:
+            story = expectation.story(ending)
+            if forgotten > 0:
+                story += f"\n\nThe journal has forgotten {plural(forgotten, 'record')} before that."
+            raise ExpectationFailed(story)
+        self._remember(expectation)
+        found = [each.event for each in expectation.found if each.event is not None]
+        if found:
+            self._settle(max(found, key=lambda event: event.revision), deadline)
+        return found
+
+    def _expectation(
+        self,
+        steps: Sequence[Sequence[tuple[Change, KeyRange]]],
+        among: Sequence[KeyRange] | None,
+        since: int | None,
+    ) -> tuple[Expectation, int]:
+        """Make an expectation, and say at which position to begin."""
+        strict = among is not None
+        with self._lock:
+            first = self._expected_to
+            if since is not None:
+                first = self._journal.cursor(since=since).position
+            by_range = {} if strict or since is not None else dict(self._positions)
+        fallback = first if strict or since is not None else 0
+        wanted = [
+            [Wanted(each, scope, by_range.get(scope, fallback)) for each, scope in step]
+            for step in steps
+        ]
+        starts = [each.start for step in wanted for each in step]
+        return Expectation(wanted, strict), min(starts, default=first)
+
+    def _follow(
+        self,
+        expectation: Expectation,
+        position: int,
+        among: Sequence[KeyRange] | None,
+        deadline: float,
+        timeout: float,
+    ) -> str | None:
+        """Offer what comes until all is clear; None where all was as expected, else why it ends."""
+        settled = False
+        while True:
+            records, end = self._journal.read(position)
+            for place, record in enumerate(records, start=end - len(records)):
+                if isinstance(record, Event) and expectation.concerns(place, record, among):
+                    expectation.offer(place, record)
+                    if expectation.parted:
+                        return ""
+                    if expectation.complete and among is None:
+                        return None
+            position = end
+            if expectation.complete and settled:
+                return None
+            self._check_open()
+            if expectation.complete:
+                self._arrive(deadline, timeout)
+                settled = True
+            elif not self._journal.wait(position, max(0.0, deadline - time.monotonic())):
+                return f"within {timeout:g} s"
+
+    def _remember(self, expectation: Expectation) -> None:
+        """Go on behind it the next time."""
+        with self._lock:
+            for each in expectation.found:
+                if each.place is not None:
+                    self._positions[each.scope] = each.place + 1
+                    self._expected_to = max(self._expected_to, each.place + 1)
 
 
 def _story(

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Self, TypeVar
 
 import etcd_watcher.arguments as given
 from etcd_watcher._html import watcher_html
 from etcd_watcher.arguments import Key, Keys, name_of, seconds, several
-from etcd_watcher.background import run_in_thread
 from etcd_watcher.catchup import CatchUp
 from etcd_watcher.census import Census
-from etcd_watcher.client import Client
 from etcd_watcher.connect import Server, connect, shut_down, shut_down_later
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import WatcherClosed
-from etcd_watcher.event import Event, Status
+from etcd_watcher.event import Status
 from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import close_when_run_again, note
 from etcd_watcher.journal import Journal
@@ -29,7 +25,6 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
-from etcd_watcher.stream import EventStream, open_stream
 from etcd_watcher.subscriber import (
     Delivery,
     Subscription,
@@ -41,13 +36,14 @@ from etcd_watcher.subscriber import (
 )
 from etcd_watcher.table import plural
 from etcd_watcher.waiting import Waiter
+from etcd_watcher.witness import Witness
 
 __all__ = ["Watcher"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Watcher(Client):
+class Watcher(Witness):
     """Tells subscribers of every change of the keys they are interested in: once and in order.
 
     Parameters
@@ -261,93 +257,6 @@ class Watcher(Client):
         """
         mailbox = self._registry.find_mailbox(who)
         return Delivery() if mailbox is None else mailbox.report(self._journal.last_revision)
-
-    def events(self, key: Keys, *, prefix: bool = False, since: int | None = None) -> EventStream:
-        """Iterate over the events of a key, with `for` or with `async for`.
-
-        Parameters
-        ----------
-        key, prefix
-            As for `register`.
-        since : int, optional
-            Begin with the events of this revision; by default with what comes from now on.
-
-        Raises
-        ------
-        Compacted
-            From the iteration: the server no longer has `since`.
-        """
-        self._check_open()
-        given.check_since(since)
-        return open_stream(
-            self._registry, self._demux, self._catch_up, several(key), prefix=prefix, since=since
-        )
-
-    # Waiting.
-
-    def sync(self, timeout: float = 10) -> None:
-        """Wait until every change committed before this call has been delivered.
-
-        "Delivered" means that the callbacks have returned. Called from a callback, it does not
-        wait for that callback's own subscriber.
-
-        Raises
-        ------
-        TimeoutError
-            After `timeout` seconds; it says what was being waited for.
-        RuntimeError
-            When an `async` callback waits for the event loop that this call blocks: use
-            `await watcher.sync_async()` there.
-        """
-        self._check_open()
-        self._waiter.sync(seconds("timeout", timeout))
-
-    async def sync_async(self, timeout: float = 10) -> None:  # noqa: ASYNC109 - as `sync`
-        """Do what `sync` does without blocking the event loop."""
-        await run_in_thread(lambda: self.sync(timeout))
-
-    def wait_for(
-        self,
-        key: Key,
-        predicate: Callable[[Event], object] | None = None,
-        *,
-        prefix: bool = False,
-        timeout: float = 10,
-    ) -> Event:
-        """Give the next event of a key for which `predicate` holds, waiting for it if need be.
-
-        Each call goes on behind the event that the last one for this key gave; the first one
-        begins with all that the journal holds of the key, so that it does not matter whether an
-        event comes before or after the call. A key that is not watched is watched for the call.
-
-        Raises
-        ------
-        TimeoutError
-            After `timeout` seconds; it says what was waited for and what had come.
-        """
-        self._check_open()
-        wait = seconds("timeout", timeout)
-        given.check_predicate(predicate)
-        scope = self._registry.scope(key, prefix=prefix)
-        watching = (
-            contextlib.nullcontext()
-            if self._demux.covers(scope)
-            else self.events(key, prefix=prefix)
-        )
-        with watching:
-            return self._waiter.wait_for(key, scope, predicate, wait)
-
-    async def wait_for_async(
-        self,
-        key: Key,
-        predicate: Callable[[Event], object] | None = None,
-        *,
-        prefix: bool = False,
-        timeout: float = 10,  # noqa: ASYNC109 - as `wait_for`
-    ) -> Event:
-        """Do what `wait_for` does without blocking the event loop."""
-        wait = partial(self.wait_for, key, predicate, prefix=prefix, timeout=timeout)
-        return await run_in_thread(wait)
 
     # How it stands.
 

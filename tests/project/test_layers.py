@@ -25,10 +25,10 @@ FLOORS = [
         "background",
         "endpoints",
     },
-    {"stores", "journal", "recording", "subscriber", "local", "testing"},
+    {"stores", "journal", "recording", "expect", "subscriber", "local", "testing"},
     {"mailbox", "dispatch", "router", "demux", "lives"},
     {"feed", "catchup", "resync", "census", "client"},
-    {"registry", "stream", "waiting", "connect", "watcher"},
+    {"registry", "stream", "waiting", "expecting", "connect", "witness", "watcher"},
     {"widgets"},
     {"pytest_plugin"},
 ]

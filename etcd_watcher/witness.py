@@ -1,0 +1,199 @@
+"""What a watcher can be asked about what happens: to tell it, to wait for it, to hold it to a plan."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import etcd_watcher.arguments as given
+from etcd_watcher.arguments import Key, Keys, seconds, several
+from etcd_watcher.background import run_in_thread
+from etcd_watcher.catchup import CatchUp
+from etcd_watcher.client import Client
+from etcd_watcher.demux import Demux
+from etcd_watcher.event import Event
+from etcd_watcher.expect import AnyOrder, Change
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.registry import Registry
+from etcd_watcher.stream import EventStream, open_stream
+from etcd_watcher.waiting import Waiter
+
+__all__ = ["Witness"]
+
+
+class Witness(Client):
+    """Tells, and waits for, what happens to keys. The base of `Watcher`, which makes its parts."""
+
+    _catch_up: CatchUp
+    _demux: Demux
+    _registry: Registry
+    _waiter: Waiter
+
+    def events(self, key: Keys, *, prefix: bool = False, since: int | None = None) -> EventStream:
+        """Iterate over the events of a key, with `for` or with `async for`.
+
+        Parameters
+        ----------
+        key, prefix
+            As for `register`.
+        since : int, optional
+            Begin with the events of this revision; by default with what comes from now on.
+
+        Raises
+        ------
+        Compacted
+            From the iteration: the server no longer has `since`.
+        """
+        self._check_open()
+        given.check_since(since)
+        return open_stream(
+            self._registry, self._demux, self._catch_up, several(key), prefix=prefix, since=since
+        )
+
+    # Waiting.
+
+    def sync(self, timeout: float = 10) -> None:
+        """Wait until every change committed before this call has been delivered.
+
+        "Delivered" means that the callbacks have returned. Called from a callback, it does not
+        wait for that callback's own subscriber.
+
+        Raises
+        ------
+        TimeoutError
+            After `timeout` seconds; it says what was being waited for.
+        RuntimeError
+            When an `async` callback waits for the event loop that this call blocks: use
+            `await watcher.sync_async()` there.
+        """
+        self._check_open()
+        self._waiter.sync(seconds("timeout", timeout))
+
+    async def sync_async(self, timeout: float = 10) -> None:  # noqa: ASYNC109 - as `sync`
+        """Do what `sync` does without blocking the event loop."""
+        await run_in_thread(lambda: self.sync(timeout))
+
+    def wait_for(
+        self,
+        key: Key,
+        predicate: Callable[[Event], object] | None = None,
+        *,
+        prefix: bool = False,
+        timeout: float = 10,
+    ) -> Event:
+        """Give the next event of a key for which `predicate` holds, waiting for it if need be.
+
+        Each call goes on behind the event that the last one for this key gave; the first one
+        begins with all that the journal holds of the key, so that it does not matter whether an
+        event comes before or after the call. A key that is not watched is watched for the call.
+
+        Raises
+        ------
+        TimeoutError
+            After `timeout` seconds; it says what was waited for and what had come.
+        """
+        self._check_open()
+        wait = seconds("timeout", timeout)
+        given.check_predicate(predicate)
+        scope = self._registry.scope(key, prefix=prefix)
+        watching = (
+            contextlib.nullcontext()
+            if self._demux.covers(scope)
+            else self.events(key, prefix=prefix)
+        )
+        with watching:
+            return self._waiter.wait_for(key, scope, predicate, wait)
+
+    async def wait_for_async(
+        self,
+        key: Key,
+        predicate: Callable[[Event], object] | None = None,
+        *,
+        prefix: bool = False,
+        timeout: float = 10,  # noqa: ASYNC109 - as `wait_for`
+    ) -> Event:
+        """Do what `wait_for` does without blocking the event loop."""
+        wait = partial(self.wait_for, key, predicate, prefix=prefix, timeout=timeout)
+        return await run_in_thread(wait)
+
+    def expect(
+        self,
+        *steps: Change | AnyOrder,
+        within: float = 10,
+        nothing_else: bool | Keys = False,
+        since: int | None = None,
+    ) -> list[Event]:
+        """Wait until what is described has happened, and give its events.
+
+        The steps are to come in their order; in between there may be other changes, unless
+        `nothing_else` is said. For each key (or prefix) the search goes on behind the event that
+        was last expected or waited for of it, and at first begins with all that the journal holds,
+        so that it does not matter whether an event comes before or after the call. Keys that are
+        not watched are watched for the call.
+
+        Parameters
+        ----------
+        *steps : Change or AnyOrder
+            Made by `put`, `deleted`, `expired`, `changed` and `any_order` of
+            `etcd_watcher.expect`.
+        within : float
+            Seconds for all of it.
+        nothing_else : bool, key, or iterable of keys
+            Whether it must be all that happens to the watched keys, or to those that start so:
+            behind the last event that was expected before, and up to now when all steps have come.
+            Without steps: nothing must have happened.
+        since : int, optional
+            Begin with the events of this revision, whatever was expected before.
+
+        Raises
+        ------
+        ExpectationFailed
+            An `AssertionError`: it shows what was expected beside what came, and at which event
+            they part.
+
+        Examples
+        --------
+        >>> from etcd_watcher.expect import any_order, deleted, put
+        >>> watcher.expect(put("job", "started"), any_order(put("a"), put("b")), deleted("job"))
+        """
+        __tracebackhide__ = True  # pytest then shows the line that calls us
+        self._check_open()
+        wait = seconds("within", within)
+        given.check_since(since)
+        wanted = [self._with_ranges(step) for step in steps]
+        if not wanted and nothing_else is False:
+            raise ValueError("expect nothing? Say it: expect(nothing_else=True)")
+        among = self._ranges(nothing_else)
+        with contextlib.ExitStack() as watching:
+            for change, scope in (each for step in wanted for each in step):
+                if not self._demux.covers(scope):
+                    watching.enter_context(self.events(change.key, prefix=change.prefix))
+            return self._waiter.expect(wanted, among, since, wait)
+
+    async def expect_async(
+        self,
+        *steps: Change | AnyOrder,
+        within: float = 10,
+        nothing_else: bool | Keys = False,
+        since: int | None = None,
+    ) -> list[Event]:
+        """Do what `expect` does without blocking the event loop."""
+        return await run_in_thread(
+            lambda: self.expect(*steps, within=within, nothing_else=nothing_else, since=since)
+        )
+
+    def _with_ranges(self, step: Change | AnyOrder) -> Sequence[tuple[Change, KeyRange]]:
+        if not isinstance(step, Change | AnyOrder):
+            raise TypeError(
+                f"a step is a change, such as put('key', 'value') or deleted('key') of "
+                f"etcd_watcher.expect, not {step!r}"
+            )
+        changes = step.changes if isinstance(step, AnyOrder) else (step,)
+        return [(each, self._registry.scope(each.key, prefix=each.prefix)) for each in changes]
+
+    def _ranges(self, nothing_else: bool | Keys) -> Sequence[KeyRange] | None:  # noqa: FBT001 - as given
+        """Give the raw keys that nothing else may happen to; None where it may."""
+        if isinstance(nothing_else, bool):
+            return [KeyRange(b"", None)] if nothing_else else None
+        return [self._registry.scope(each, prefix=True) for each in several(nothing_else)]
