@@ -40,13 +40,13 @@ class Companion:
     ----------
     program : str
         The file's name, in this directory. It is run as `python -I -S FILE OWNER ARGUMENTS…`.
-    what : str
-        What it is called in errors: "the server's guardian process".
+    lost : str
+        What to say when it is not there.
     """
 
-    def __init__(self, program: str, what: str) -> None:
+    def __init__(self, program: str, lost: str) -> None:
         self._path = str(Path(__file__).with_name(program))
-        self._what = what
+        self._lost = lost
         self._owner = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
         self._starting: _Starting | None = None
@@ -111,14 +111,14 @@ class Companion:
         with self._lock:
             connection = self._socket
             if connection is None:
-                raise CompanionLost(f"{self._what} is not there")
+                raise CompanionLost(self._lost)
             number = next(self._ids)
             question = json.dumps({"id": number, "do": word, **details}).encode() + b"\n"
             try:
                 connection.sendall(question)
                 reply = self._read_reply(connection, number)
             except OSError as error:  # a broken pipe, a reset, no answer in time
-                raise CompanionLost(f"{self._what} is gone ({error})") from error
+                raise CompanionLost(f"{self._lost} ({error})") from error
         if "error" in reply:
             raise OSError(reply["error"])
         return reply

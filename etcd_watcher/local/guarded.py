@@ -27,7 +27,7 @@ class Guardian:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._companion = Companion("guardian.py", "the server's guardian process")
+        self._companion = Companion("guardian.py", "the server's guardian process is gone")
         self._last_pids: dict[str, int | None] = {}
         """What the guardian said last. A fork of ours, which may not ask, has only this."""
 

@@ -33,7 +33,11 @@ class Network:
     """
 
     def __init__(self) -> None:
-        self._proxy = Companion("proxy.py", "the process that is the cluster's network")
+        self._proxy = Companion(
+            "proxy.py",
+            "the process that is the cluster's network is gone, and with it every connection: "
+            "make a new LocalCluster()",
+        )
         self._links: dict[tuple[str, str], Link] = {}
 
     def start(self, environment: Mapping[str, str]) -> None:

@@ -141,6 +141,57 @@ def test_kill_9_in_the_middle_of_a_start_leaves_nothing(
 
 
 @pytest.mark.parametrize(
+    "hurt",
+    [
+        "cluster.faults.pause('m1')",
+        "cluster.faults.kill('m2')",
+        "cluster.faults.isolate('m3', clients=True)",
+    ],
+)
+def test_kill_9_leaves_nothing_of_a_cluster(
+    hurt: str, own: Own, nothing_is_left: Callable[..., None]
+) -> None:
+    owner = own(
+        f"""
+        from etcd_watcher.local import LocalCluster
+        cluster = LocalCluster()
+        {hurt}
+        tell()
+        sys.stdin.read()
+        """
+    )
+    pids = owner.told()
+    owner.process.kill()
+    nothing_is_left(pids, at_least=6)
+
+
+@pytest.mark.parametrize("step", ["network.listen", "member.launch", "is_healthy"])
+def test_kill_9_in_the_middle_of_a_clusters_start_leaves_nothing(
+    step: str, own: Own, nothing_is_left: Callable[..., None]
+) -> None:
+    owner = own(
+        f"""
+        from etcd_watcher.local import LocalCluster, ensemble
+        from etcd_watcher.local.member import Member
+        from etcd_watcher.local.network import Network
+        def forever(*_, **__):
+            tell()
+            sys.stdin.read()
+        home, name = {{
+            "network.listen": (Network, "listen"),
+            "member.launch": (Member, "launch"),
+            "is_healthy": (ensemble, "is_healthy"),
+        }}[{step!r}]
+        setattr(home, name, forever)
+        LocalCluster()
+        """
+    )
+    pids = owner.told()
+    owner.process.kill()
+    nothing_is_left(pids, at_least=4)
+
+
+@pytest.mark.parametrize(
     "fork",
     [
         "child = os.fork() or sys.stdin.read()",
@@ -249,6 +300,67 @@ def test_an_interrupt_at_any_moment_of_a_start_leaves_nothing(
     interrupted, left = owner.says().split(" ", 1)
     assert int(interrupted) >= 5
     assert left == "[]"
+
+
+def test_an_interrupt_at_any_moment_of_a_clusters_start_leaves_nothing(
+    own: Own, nothing_is_left: Callable[..., None]
+) -> None:
+    owner = own(
+        """
+        from etcd_watcher.local import LocalCluster
+        interrupted = 0
+        tell()
+        etcd.stop()
+        def interrupt(*_):
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGALRM, interrupt)
+        for step in range(20):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.005 + step * 0.011)
+                cluster = LocalCluster()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                cluster.stop()
+            except KeyboardInterrupt:
+                interrupted += 1
+            cluster = None
+        deadline = time.monotonic() + 20
+        while psutil.Process().children(recursive=True):
+            import subprocess; subprocess._cleanup()
+            assert time.monotonic() < deadline, psutil.Process().children(recursive=True)
+            time.sleep(0.01)
+        print(interrupted, os.listdir(os.environ["TMPDIR"]), flush=True)
+        """
+    )
+    owner.told()
+    interrupted, left = owner.says().split(" ", 1)
+    assert int(interrupted) >= 10
+    assert left == "[]"
+
+
+def test_a_fork_leaves_the_cluster_to_its_parent(own: Own) -> None:
+    owner = own(
+        """
+        from etcd_watcher.errors import EtcdWatcherError
+        from etcd_watcher.local import LocalCluster
+        cluster = LocalCluster()
+        child = os.fork()
+        if child == 0:
+            with cluster:  # stop() at its end, and sys.exit() runs the finalizers
+                try:
+                    cluster.faults.kill("m1")
+                except EtcdWatcherError as error:
+                    cluster.put("nokia", "fork" if "fork" in str(error) else str(error))
+                sys.exit()
+        os.waitpid(child, 0)
+        print(cluster.get("nokia"), flush=True)
+        cluster.faults.restart("m1")
+        cluster.faults.cut("m1", "m2")
+        print(cluster, flush=True)
+        """
+    )
+    assert owner.says() == "fork"
+    assert owner.says() == "LocalCluster(m1 running, m2 running, m3 running)"
+    assert owner.process.wait(20) == 0
 
 
 def test_an_interrupted_question_does_not_mix_up_the_answers(own: Own) -> None:
