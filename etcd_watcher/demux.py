@@ -10,10 +10,14 @@ from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.lives import Lives
-from etcd_watcher.mailbox import Mailbox
+from etcd_watcher.mailbox import Mailbox, logger
 from etcd_watcher.router import Router
+from etcd_watcher.subscriber import shown
 
 __all__ = ["Demux"]
+
+REST = 10_000
+"""Records that a mailbox is given at a time of what the journal has of replaced data."""
 
 
 class Demux:
@@ -39,10 +43,9 @@ class Demux:
 
     def publish(self, events: Sequence[Event], gap: Gap | None = None) -> None:
         """Append the events of watched keys to the journal and put them in their mailboxes."""
-        match, lives = self.router.match, self.lives
+        match = self.router.match
         ours: list[Event | Gap | Status] = [] if gap is None else [gap]
         touched: dict[Mailbox, None] = {}
-        lagging_since: int | None = None
         for event in events:
             revision = event.revision
             watched = False
@@ -57,14 +60,42 @@ class Demux:
                         touched[mailbox] = None
             if watched:
                 ours.append(event)
-                if event.raw_value is not None:
-                    lives.put(event.raw_key, event.created)
-                else:
-                    if lagging_since is None:
-                        lagging_since = self._lagging_since()
-                    lives.delete(event.raw_key, revision, lagging_since)
+        if events:
+            self.complete = max(self.complete, events[-1].revision)
+        self._note_lives(ours)
         self.journal.append(ours)
         self._wake(touched)
+
+    def _note_lives(self, records: Sequence[Event | Gap | Status]) -> None:
+        lagging_since: int | None = None
+        for event in records:
+            if type(event) is not Event:
+                continue
+            if event.raw_value is not None:
+                self.lives.put(event.raw_key, event.created)
+            else:
+                if lagging_since is None:
+                    lagging_since = self._lagging_since()
+                self.lives.delete(event.raw_key, event.revision, lagging_since)
+
+    def resume(self, gap: Gap, events: Sequence[Event], revision: int, *, anew: bool) -> None:
+        """Go on behind a loss, with the state that the store had at a revision.
+
+        Parameters
+        ----------
+        events : sequence of Event
+            What leads to that state.
+        anew : bool
+            Whether the server's data was replaced, and its revisions count from 1 again.
+        """
+        if anew:
+            logger.warning("%r: everything is told anew", gap)
+            self.publish((), gap)
+            self.begin_anew()
+            self.publish(events)
+        else:
+            self.publish(events, gap)
+        self.complete = revision
 
     def _lagging_since(self) -> int:
         """Give the newest revision from which a mailbox has still to be told; 0 where none lags."""
@@ -74,6 +105,39 @@ class Demux:
         if not self._lagging:
             self.lives.forget_graves()
         return max((each.lag_from or 0 for each in self._lagging), default=0)
+
+    def begin_anew(self) -> None:
+        """Forget every revision: the server's data was replaced, and counts from 1 again.
+
+        Who lagged is given what the journal still has of the old data, and a `Gap` for the rest.
+        """
+        with self.lock:
+            for mailbox in self._boxes():
+                self._end_lag(mailbox)
+                mailbox.begin_anew()
+            for route in self.router:
+                route.start = 0
+                for subscription, _ in route.subscriptions:
+                    subscription.start = 0
+            self.lives = Lives()
+            self.complete = 0
+            self._lagging.clear()
+            self.journal.begin_anew()
+
+    def _boxes(self) -> dict[Mailbox, None]:
+        return {box: None for route in self.router for _, box in route.subscriptions}
+
+    def _end_lag(self, mailbox: Mailbox) -> None:
+        start = mailbox.lag_from
+        while mailbox.lag_from is not None and self.refill_from_journal(mailbox, REST):
+            pass
+        if mailbox.lag_from is None or start is None:
+            return
+        last = max(start, self.complete)
+        gap = Gap(start, last, "the server's data was replaced", shown(mailbox.who))
+        self.journal.append([gap])
+        mailbox.delivery.gaps.append(gap)
+        mailbox.lag_from = None
 
     def forget(self, scope: KeyRange) -> None:
         """Forget what exists in a range, where it is not watched any more in another way."""

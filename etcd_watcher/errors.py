@@ -125,7 +125,7 @@ class HistoryReplaced(EtcdWatcherError):
     def __init__(self, revision: int, seen: int) -> None:
         super().__init__(
             f"the server is at revision {revision}, and {seen} was seen before: its data was "
-            "replaced. Make a new Watcher(...), which watches what is there now"
+            "replaced."
         )
         self.revision, self.seen = revision, seen
 

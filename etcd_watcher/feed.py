@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable
 
+from etcd_watcher.backoff import LAST_BACKOFF, Backoff
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import (
     Compacted,
     ConnectionFailed,
     EtcdWatcherError,
+    HistoryReplaced,
     RequestRejected,
     StoreClosed,
 )
@@ -23,9 +23,8 @@ from etcd_watcher.stores.base import Batch, Store, Watch
 
 __all__ = ["Feed"]
 
-FIRST_BACKOFF = 0.05
-LAST_BACKOFF = 2.0
-"""Seconds between tries to reconnect: the first, doubling, and the longest, each with jitter."""
+RECHECK = 0.1
+"""Seconds until the server is asked again for a revision that cannot be."""
 
 PATIENCE = 0.002
 """Seconds that `wait_complete` waits for events to come by themselves before it asks: mostly the
@@ -45,8 +44,8 @@ class Feed:
         Where they go to.
     timeout : float
         Seconds for one request to the store.
-    jitter : callable
-        Gives the factor, 0.5 to 1, for the next wait between tries.
+    backoff : Backoff, optional
+        How long to wait between tries.
     """
 
     def __init__(
@@ -54,12 +53,13 @@ class Feed:
         store: Store,
         demux: Demux,
         timeout: float,
-        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311 - no secret
+        backoff: Backoff | None = None,
     ) -> None:
         self._store = store
         self._demux = demux
         self._timeout = timeout
-        self._jitter = jitter
+        self._backoff = backoff or Backoff(len(store.endpoints))
+        """The feed's thread alone has it."""
         self._state = threading.Condition(demux.lock)
         """Guards all below, with the demux's own lock, so that an event's way from the wire to its
         mailboxes is one step. Notified at each change."""
@@ -83,12 +83,7 @@ class Feed:
     def cover(self, scopes: list[KeyRange], revision: int, timeout: float) -> None:
         """Have these ranges watched; returns once the server has acknowledged them.
 
-        Parameters
-        ----------
-        scopes : list of KeyRange
-            What to watch beside what is watched already.
-        revision : int
-            A revision at or before which the watch may begin, if it is the first one.
+        If it is the first watch, it may begin at `revision`.
 
         Raises
         ------
@@ -114,7 +109,9 @@ class Feed:
     def _ask(self, wanted: KeyRange, revision: int, deadline: float) -> None:
         before = self._scope
         if before is None:
-            self._demux.complete = max(self._demux.complete, revision)
+            if revision < self._demux.complete:  # the server lost its data while nobody looked
+                self._demux.begin_anew()
+            self._demux.complete = revision
             self._set_scope(wanted)
         elif not before.covers(wanted):
             self._set_scope(KeyRange.hull([before, wanted]))
@@ -201,6 +198,28 @@ class Feed:
         finally:
             self._state.acquire()
 
+    def newest_revision(self, timeout: float) -> int:
+        """Ask the server for its newest revision.
+
+        Where what was published is newer, its data was replaced: the feed will know by itself, and
+        is waited for.
+
+        Raises
+        ------
+        HistoryReplaced
+            It did not within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            seen = self._demux.complete
+            revision = self._store.revision(max(0.001, deadline - time.monotonic()))
+            with self._state:
+                if revision >= seen or self._scope is None:
+                    return revision
+                if self._closed or time.monotonic() > deadline:
+                    raise HistoryReplaced(revision, seen)
+                self._state.wait(RECHECK)
+
     def step(self) -> None:
         """Let a publication that is under way be finished.
 
@@ -244,7 +263,6 @@ class Feed:
     # The thread.
 
     def _run(self) -> None:
-        failures = 0
         while (watch := self._open()) is not None:
             began, complete = time.monotonic(), self._demux.complete
             try:
@@ -260,10 +278,8 @@ class Feed:
                 continue
             # A watch that told nothing and was soon lost again has not ended the trouble.
             if self._demux.complete > complete or time.monotonic() - began > 2 * LAST_BACKOFF:
-                failures = 0
-            failures += 1
-            self._lose(error, failures)
-            self._back_off(failures)
+                self._backoff.reset()
+            self._lose(error)
 
     def _follow(self, watch: Watch) -> EtcdWatcherError | None:
         """Publish what a watch tells until it ends; give why, where that is a trouble."""
@@ -272,7 +288,7 @@ class Feed:
                 self._take(watch, watch.read())
         except StoreClosed:
             return None
-        except Compacted as lost:
+        except (Compacted, HistoryReplaced) as lost:
             return self._resync(lost)
         except RequestRejected as rejection:
             return None if self._hand_over(rejection) else rejection
@@ -281,7 +297,6 @@ class Feed:
 
     def _open(self) -> Watch | None:
         """Wait for something to watch and open it; None when closed."""
-        failures = 0
         while True:
             with self._state:
                 while self._scope is None and not self._closed:
@@ -294,9 +309,7 @@ class Feed:
             except StoreClosed:
                 return None
             except EtcdWatcherError as error:
-                failures += 1
-                self._lose(error, failures)
-                self._back_off(failures)
+                self._lose(error)
                 continue
             if self._adopt(watch, scope):
                 return watch
@@ -318,7 +331,6 @@ class Feed:
                 return  # of a range that has been replaced meanwhile
             if batch.events:
                 self._demux.publish(batch.events)
-                self._demux.complete = batch.events[-1].revision
             self._demux.complete = max(self._demux.complete, batch.complete)
             if batch.opened:
                 self._opened = batch.scope
@@ -331,12 +343,12 @@ class Feed:
             if self._watch is watch:
                 self._watch = self._opened = None
 
-    def _resync(self, lost: Compacted) -> EtcdWatcherError | None:
+    def _resync(self, lost: Compacted | HistoryReplaced) -> EtcdWatcherError | None:
         with self._state:
             scope, after = self._scope, self._demux.complete
-            known = self._demux.lives.within(scope) if scope is not None else []
-        if scope is None:
-            return None
+            if scope is None:
+                return None
+            known = self._demux.lives.within(scope)
         try:
             gap, events, revision = resync(self._store, scope, after, lost, known, self._timeout)
         except StoreClosed:
@@ -345,8 +357,8 @@ class Feed:
             return error
         with self._state:
             if not self._closed:
-                self._demux.publish(events, gap)
-                self._demux.complete = revision
+                anew = isinstance(lost, HistoryReplaced)
+                self._demux.resume(gap, events, revision, anew=anew)
                 self._state.notify_all()
         return None
 
@@ -366,29 +378,21 @@ class Feed:
             )
             return self._scope is not refused
 
-    def _lose(self, error: EtcdWatcherError, failures: int) -> None:
+    def _lose(self, error: EtcdWatcherError) -> None:
+        """Say why there is trouble, and wait before the next try, at another endpoint."""
         reason = error.reason if isinstance(error, ConnectionFailed) else str(error)
         with self._state:
             if self._closed:
                 return
             since = self._status.since if self._status.state == "reconnecting" else time.time()
-            wait = self._wait(failures)
+            wait = self._backoff.fail()
             self._set_status(
                 Status("reconnecting", self._store.endpoint, reason, since, time.time() + wait)
             )
             self._state.notify_all()
         self._store.rotate()
-
-    def _wait(self, failures: int) -> float:
-        """Seconds to wait after so many failures: none while there are endpoints yet to try."""
-        rounds = failures // len(self._store.endpoints) - 1
-        return 0.0 if rounds < 0 else min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** min(rounds, 10))
-
-    def _back_off(self, failures: int) -> None:
-        deadline = time.monotonic() + self._wait(failures) * self._jitter()
         with self._state:
-            while not self._closed and (remaining := deadline - time.monotonic()) > 0:
-                self._state.wait(remaining)
+            self._state.wait_for(lambda: self._closed, wait)
 
     def _set_status(self, status: Status) -> None:
         if self._status.state != status.state:

@@ -104,6 +104,8 @@ class Journal:
         self._origin = 0
         """Position of `_records[0]`: positions count from the first record ever appended."""
         self._bytes = 0
+        self._era = 0
+        """Position of the first record whose revision counts as the present ones do."""
         self._forgotten = 0
         self._closed = False
 
@@ -118,7 +120,7 @@ class Journal:
             return
         now = time.time()
         with self._changed:
-            latest = self._revisions[-1] if self._revisions else 0
+            latest = self._revisions[-1] if len(self._records) > self._first else 0
             for record in records:
                 if type(record) is Event:
                     self._bytes += record.size
@@ -153,13 +155,28 @@ class Journal:
             oldest = records[start]
             self._bytes -= oldest.size if type(oldest) is Event else RECORD_BYTES
             records[start] = _FORGOTTEN
-            self._forgotten = self._revisions[start]
+            if self._origin + start >= self._era:
+                self._forgotten = self._revisions[start]
             start += 1
         self._start = start
         if start > size // 2 and start > CUT_FROM:
             del self._records[:start], self._revisions[:start], self._times[:start]
             self._origin += start
             self._start = 0
+
+    def begin_anew(self) -> None:
+        """Take records whose revisions begin anew: the server's data was replaced.
+
+        What is here stays readable by position, but no more by revision.
+        """
+        with self._changed:
+            self._era = self._origin + len(self._records)
+            self._forgotten = 0
+
+    @property
+    def _first(self) -> int:
+        """The index of the first record that can be found by its revision."""
+        return max(self._start, self._era - self._origin)
 
     def close(self) -> None:
         """Take no more records and wake those who wait."""
@@ -208,7 +225,7 @@ class Journal:
         At most about `limit` of them: a transaction is not split.
         """
         with self._changed:
-            index = bisect_left(self._revisions, revision, lo=self._start)
+            index = bisect_left(self._revisions, revision, lo=self._first)
             end = len(self._records)
             if limit is not None and index + limit < end:
                 cut = self._revisions[index + limit]
@@ -230,7 +247,7 @@ class Journal:
             index = (
                 len(self._records)
                 if since is None
-                else bisect_left(self._revisions, since, lo=self._start)
+                else bisect_left(self._revisions, since, lo=self._first)
             )
             return Cursor(self, self._origin + index)
 
@@ -253,7 +270,7 @@ class Journal:
     def last_revision(self) -> int:
         """The revision of the newest record; 0 when empty."""
         with self._changed:
-            return self._revisions[-1] if self._revisions else 0
+            return self._revisions[-1] if len(self._records) > self._first else 0
 
     @property
     def forgotten(self) -> int:

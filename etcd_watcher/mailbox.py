@@ -128,6 +128,8 @@ class Mailbox:
         """Whether its callbacks take long: it then has a worker of its own for the while."""
         self.scheduled = False
         """Whether a worker or a loop has it, or it waits for one. Guarded by the pool's lock."""
+        self._mixed = False
+        """Whether events of replaced data are before us still, whose revisions tell nothing."""
         self._refill = refill
         self._shown: set[str] = set()
         """Errors that were logged already: a callback that always fails is shown once."""
@@ -186,6 +188,15 @@ class Mailbox:
     def lags(self) -> bool:
         return self.lag_from is not None and not self.closed
 
+    def begin_anew(self) -> None:
+        """Take events of data that has replaced the old, with revisions that begin anew.
+
+        Where old ones are still to be delivered, revisions do not say what has been until we are
+        empty.
+        """
+        self.covered_from = 0
+        self._mixed = bool(self.queue) or self.busy is not None
+
     def refill(self) -> None:
         """Bring a lagging mailbox its next events; blocks while the server is asked for them."""
         self._refill(self)
@@ -205,6 +216,10 @@ class Mailbox:
         Events go from `lag_from` to the queue to `busy`; looking in that order, none can slip
         past us from a place not yet looked at to one already seen.
         """
+        if self._mixed:
+            if self.has_more() or self.busy is not None:
+                return False
+            self._mixed = False
         lag_from = self.lag_from
         if lag_from is not None and lag_from <= revision:
             return False

@@ -11,7 +11,6 @@ from functools import partial
 from etcd_watcher.arguments import Key, check_type, name_of
 from etcd_watcher.census import Census
 from etcd_watcher.demux import Demux
-from etcd_watcher.errors import HistoryReplaced
 from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import running_cell
 from etcd_watcher.keys import KeyRange, to_bytes
@@ -70,20 +69,6 @@ class Registry:
             with contextlib.suppress(IndexError):
                 self.orphans.popleft()()
 
-    def newest_revision(self) -> int:
-        """Ask the server for its newest revision.
-
-        Raises
-        ------
-        HistoryReplaced
-            It is older than what was seen already.
-        """
-        seen = self._feed.revision
-        revision = self._store.revision(self._timeout)
-        if revision < seen:
-            raise HistoryReplaced(revision, seen)
-        return revision
-
     def scope(self, key: Key, *, prefix: bool) -> KeyRange:
         """Check a key and give its range.
 
@@ -116,7 +101,8 @@ class Registry:
         scopes = [self.scope(key, prefix=prefix) for key in keys]
         if not scopes:
             return
-        revision = self.newest_revision()
+        self._store.admit(scopes, self._timeout)
+        revision = self._feed.newest_revision(self._timeout)
         undo: list[Callable[[], None]] = []
         new: list[KeyRange] = []
         with self._demux.lock:

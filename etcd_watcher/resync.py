@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from etcd_watcher.errors import Compacted
+from etcd_watcher.errors import Compacted, HistoryReplaced
 from etcd_watcher.event import Event, EventType, Gap
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import KeyValue, Snapshot, Store
@@ -16,7 +16,7 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
     store: Store,
     scope: KeyRange,
     after: int,
-    lost: Compacted,
+    lost: Compacted | HistoryReplaced,
     known: Iterable[bytes],
     timeout: float,
 ) -> tuple[Gap, list[Event], int]:
@@ -26,8 +26,9 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
     ----------
     after : int
         The newest revision that was seen.
-    lost : Compacted
-        What the server said: from its revision on it has everything.
+    lost : Compacted or HistoryReplaced
+        What the server said: from its revision on it has everything; or it has begun anew, and
+        nothing that was seen before counts.
     known : iterable of bytes
         The keys that are believed to exist.
 
@@ -40,12 +41,16 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
     revision : int
         The snapshot's revision: the stream goes on behind it.
     """
-    snapshot = store.snapshot(scope, lost.revision or None, timeout)
-    gap = gap_before(snapshot, after, lost)
-    return gap, differences(snapshot, after, known), snapshot.revision
+    if isinstance(lost, Compacted):
+        snapshot = store.snapshot(scope, lost.revision or None, timeout)
+        events = differences(snapshot, after, known)
+    else:
+        snapshot = store.snapshot(scope, None, timeout)
+        events = differences(snapshot, 0, known)
+    return gap_before(snapshot, after, lost), events, snapshot.revision
 
 
-def gap_before(snapshot: Snapshot, after: int, lost: Compacted) -> Gap:
+def gap_before(snapshot: Snapshot, after: int, lost: Compacted | HistoryReplaced) -> Gap:
     """Name what is lost between what was seen last and the state that is there."""
     return Gap(after + 1, max(after + 1, snapshot.revision - 1), str(lost))
 

@@ -12,7 +12,6 @@ from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.errors import (
     ConnectionFailed,
     ExpectationFailed,
-    HistoryReplaced,
     StoreClosed,
     WatcherClosed,
 )
@@ -87,9 +86,8 @@ class Waiter:
         """Ask the server for its newest revision, again while it is away."""
         while True:
             remaining = deadline - time.monotonic()
-            seen = self._feed.revision
             try:
-                revision = self._store.revision(max(0.001, min(self._request_timeout, remaining)))
+                return self._feed.newest_revision(max(0.001, min(self._request_timeout, remaining)))
             except StoreClosed:
                 self._check_open()  # else the feed has just turned to another endpoint
             except ConnectionFailed as error:
@@ -97,10 +95,6 @@ class Waiter:
                 if deadline - time.monotonic() <= RETRY:
                     raise TimeoutError(f"after {timeout:g} s: {error}") from error
                 self._feed.wait_for_change(RETRY)
-            else:
-                if revision < seen:
-                    raise HistoryReplaced(revision, seen)
-                return revision
 
     def _check_open(self) -> None:
         if self._journal.closed:

@@ -317,6 +317,9 @@ class FakeStore:
             raise ValueError("a key has at least one byte")
         return KeyRange.of_key(key)
 
+    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+        self.reach("admit")
+
     def revision(self, timeout: float) -> int:
         self.reach("revision")
         return self.now

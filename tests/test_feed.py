@@ -14,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etcd_watcher import backoff as backoff_module
 from etcd_watcher import feed as feed_module
+from etcd_watcher.backoff import FIRST_BACKOFF, Backoff
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.errors import Compacted, ConnectionFailed, RequestRejected, StoreClosed
 from etcd_watcher.event import Event, Gap, Status
-from etcd_watcher.feed import FIRST_BACKOFF, LAST_BACKOFF, Feed
+from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.router import Route
@@ -37,7 +39,9 @@ class Core:
         self.journal = Journal()
         self.pool = WorkerPool()
         self.demux = Demux(self.journal, self.pool)
-        self.feed = Feed(store, self.demux, timeout, jitter=lambda: 1.0)
+        self.feed = Feed(
+            store, self.demux, timeout, Backoff(len(store.endpoints), jitter=lambda: 1.0)
+        )
 
     def cover(self, *scopes: KeyRange, timeout: float = PATIENCE) -> None:
         """Watch keys as the registry does."""
@@ -88,8 +92,8 @@ def core(store: FakeStore) -> Iterator[Core]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once."""
-    monkeypatch.setattr(feed_module, "FIRST_BACKOFF", 0.001)
-    monkeypatch.setattr(feed_module, "LAST_BACKOFF", 0.002)
+    monkeypatch.setattr(backoff_module, "FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(backoff_module, "LAST_BACKOFF", 0.002)
 
 
 LOST = ConnectionFailed("the server went away")
@@ -329,22 +333,11 @@ def test_each_failure_turns_to_the_next_endpoint(core: Core) -> None:
     assert core.feed.status.endpoint == "http://two:2"
 
 
-def test_waits_between_tries_grow_to_a_bound_and_begin_once_all_endpoints_have_failed() -> None:
-    core = Core(FakeStore())
-    waits = [core.feed._wait(failures) for failures in range(1, 2000)]
-    assert waits[:6] == [FIRST_BACKOFF * 2**n for n in range(6)]
-    assert waits[6:] == [LAST_BACKOFF] * len(waits[6:])
-    core = Core(FakeStore(("http://one:1", "http://two:2", "http://three:3")))
-    waits = [core.feed._wait(failures) for failures in range(1, 10)]
-    assert waits[:2] == [0.0, 0.0]
-    assert waits[2:8] == [FIRST_BACKOFF] * 3 + [2 * FIRST_BACKOFF] * 3
-
-
 def test_waits_are_jittered(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "FIRST_BACKOFF", PATIENCE)
-    monkeypatch.setattr(feed_module, "LAST_BACKOFF", PATIENCE)
+    monkeypatch.setattr(backoff_module, "FIRST_BACKOFF", PATIENCE)
+    monkeypatch.setattr(backoff_module, "LAST_BACKOFF", PATIENCE)
     core = Core(store)
-    core.feed._jitter = lambda: 0.0
+    core.feed._backoff = Backoff(1, jitter=lambda: 0.0)
     core.cover(A)
     store.fail_next("watch", LOST, LOST)
     store.watch_number(1).push(LOST)
@@ -809,7 +802,7 @@ def waits_to_try_again(core: Core) -> None:
     core.cover(A)
     core.store.fail_next("watch", *[LOST] * 10)
     core.store.watch_number(1).push(LOST)
-    core.wait_until(lambda: core.feed._wait(1) and core.feed.status.state == "reconnecting")
+    core.wait_until(lambda: core.feed.status.state == "reconnecting")
 
 
 def is_refused(core: Core) -> None:
@@ -1004,6 +997,6 @@ def test_every_change_is_told_once_and_in_order_or_a_gap_says_so(
 def monkeypatch_once() -> Iterator[None]:
     """Try again at once, in all of hypothesis' runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feed_module, "FIRST_BACKOFF", 0.0005)
-        patch.setattr(feed_module, "LAST_BACKOFF", 0.001)
+        patch.setattr(backoff_module, "FIRST_BACKOFF", 0.0005)
+        patch.setattr(backoff_module, "LAST_BACKOFF", 0.001)
         yield

@@ -6,6 +6,7 @@ else may be called from any thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -177,6 +178,8 @@ class Watch(Protocol):
         ------
         Compacted
             The server dropped the revisions that were to come next.
+        HistoryReplaced
+            The server has begun anew, and is not as far as we were.
         ConnectionFailed
             The connection is lost or the server has gone silent; the watch is of no more use.
         RequestRejected
@@ -232,6 +235,16 @@ class Store(Protocol):
         ------
         ValueError
             For a key that this store cannot have.
+        """
+        ...
+
+    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+        """Let ranges be watched, where our user may read them: asked before `watch` or `retarget`.
+
+        Raises
+        ------
+        RequestRejected
+            It names a range that our user may not read, where that can be known beforehand.
         """
         ...
 

@@ -84,7 +84,9 @@ class V2Store:
         self._reached = dict.fromkeys(self.endpoints, 0)
         """The newest index that each endpoint has told of: what is up to it, it knows."""
         self._readable: bytes | None = None
-        """A key of those that we are here for: our user may be allowed to read no other."""
+        """A key that our user may read, to ask for when only the index is wanted."""
+        self._asked_for: bytes | None = None
+        """A key that somebody is interested in: it may be the first that we may read."""
         self._mirror: Mirror | None = None
         """What the last watch or snapshot knew, for the next watch to go on from."""
         self._watches: weakref.WeakSet[V2Watch] = weakref.WeakSet()
@@ -103,23 +105,17 @@ class V2Store:
     # Reading and writing.
 
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
-        scope = tree_range(key, prefix=prefix)
-        with self._lock:
-            self._readable = self._readable or (
-                scope.start[:-1] + NO_KEY if prefix else scope.start
-            )
-        return scope
+        return tree_range(key, prefix=prefix)
+
+    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+        """See `stores.base.Store`. v2 cannot say beforehand: the watch itself is refused."""
+        del timeout
+        self._asked_for = place_of(scopes[0]).index_key
 
     def revision(self, timeout: float) -> int:
-        deadline = time.monotonic() + timeout
-        try:
-            return self._ask(partial(read_index, key=NO_KEY), NO_KEY, timeout)
-        except RequestRejected:
-            path = self._readable
-            if path is None:
-                raise
-            left = deadline - time.monotonic()
-            return self._ask(partial(read_index, key=path), path, left)
+        keys = (NO_KEY, self._readable, self._asked_for)
+        index, self._readable = questions.read_newest(self._asker(timeout), keys)
+        return index
 
     def get(self, key: bytes, timeout: float) -> KeyValue | None:
         path = canonical(key, prefix=False)

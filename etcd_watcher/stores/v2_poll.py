@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import etcd
 
-from etcd_watcher.errors import Compacted
+from etcd_watcher.errors import Compacted, HistoryReplaced
 from etcd_watcher.stores.v2_client import EmptyAnswer, explain, find_change
 from etcd_watcher.stores.v2_http import Silence
 from etcd_watcher.stores.v2_keys import Place
@@ -138,7 +138,9 @@ class Poll:
         Raises
         ------
         Compacted
-            The server no longer has what comes next, or has begun a new life.
+            The server no longer has what comes next.
+        HistoryReplaced
+            The server has begun a new life.
         Interrupted
             The next step takes up where this one was.
         TransportFailed, ApiNotServed, RequestRejected
@@ -169,7 +171,7 @@ class Poll:
     def lose_history(self, index: int) -> NoReturn:
         """Say that this server has begun anew, and knows nothing of what we have seen."""
         self._store.note(self._endpoint, index, anew=True)
-        raise Compacted(index)
+        raise HistoryReplaced(index, self.seen)
 
     def _patience(self, wanted: int) -> float:
         """Give the seconds of quiet after which we doubt that there is anything to come."""

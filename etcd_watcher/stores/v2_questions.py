@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -133,6 +134,15 @@ def time_left(client: Client, path: bytes) -> TimeToLive | None:
     except NOT_THERE:
         return None
     return None if ttl is None else TimeToLive(max(0, int(ttl)), 0, 0)
+
+
+def read_newest(ask: Ask, keys: Iterable[bytes | None]) -> tuple[int, bytes]:
+    """Give the newest index, and the first of these keys that our user may read."""
+    known = [key for key in keys if key is not None]
+    for key in known[:-1]:
+        with suppress(RequestRejected):
+            return ask(partial(read_index, key=key), key), key
+    return ask(partial(read_index, key=known[-1]), known[-1]), known[-1]
 
 
 def read_cluster(ask: Ask, readable: bytes | None) -> Cluster:

@@ -10,6 +10,7 @@ from etcd_watcher.errors import (
     ApiNotServed,
     Compacted,
     ConnectionFailed,
+    HistoryReplaced,
     RequestRejected,
     StoreClosed,
 )
@@ -96,7 +97,7 @@ class V2Watch:
         with self._reading:
             try:
                 return self._read()
-            except Compacted:
+            except (Compacted, HistoryReplaced):
                 self._mirror = None  # it belongs to what is lost
                 self._clear_up()
                 raise
@@ -188,7 +189,7 @@ class V2Watch:
         while events and len(events) < BATCH and self._poll.has_next:
             try:
                 events += self._step()
-            except (Interrupted, TransportFailed, Compacted, RequestRejected):
+            except (Interrupted, TransportFailed, Compacted, HistoryReplaced, RequestRejected):
                 break  # it comes again
         return events
 

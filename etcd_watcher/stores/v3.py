@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import Conflict, ConnectionFailed, RequestRejected, StoreClosed
 from etcd_watcher.keys import KeyRange, to_text
-from etcd_watcher.stores import wire
+from etcd_watcher.stores import v3_permissions, wire
 from etcd_watcher.stores.base import (
     Cluster,
     KeyHead,
@@ -21,6 +22,7 @@ from etcd_watcher.stores.base import (
     TimeToLive,
 )
 from etcd_watcher.stores.v3_connection import Connection
+from etcd_watcher.stores.v3_outbox import range_end
 from etcd_watcher.stores.v3_watch import V3Watch
 
 __all__ = ["V3Store"]
@@ -67,13 +69,16 @@ class V3Store:
         number of events (200,000 came at 8,000/s instead of 280,000/s)."""
         self._credentials = credentials or Credentials()
         self._lock = threading.Lock()
-        """Guards the four below."""
+        """Guards all below."""
         self._index = 0
         self._connection: Connection | None = None
         self._closed = False
-        self._readable = b"\0"
-        """A key to ask for when only the revision is wanted: the last one that somebody was
-        interested in, because our user may have no right to read others."""
+        self._readable: bytes | None = None
+        """A key that our user may read, to ask for when only the revision is wanted."""
+        self._asked_for = b"\0"
+        """A key that somebody is interested in: it may be the first that we may read."""
+        self._allowed: list[KeyRange] | None = None
+        """What our user may read, as far as we were told; None for everything."""
 
     @property
     def endpoint(self) -> str:
@@ -147,13 +152,38 @@ class V3Store:
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
         if not key and not prefix:
             raise ValueError('a key is empty: name one, or use prefix=True with "" for all keys')
-        scope = KeyRange.of_prefix(key) if prefix else KeyRange.of_key(key)
-        self._readable = scope.start or b"\0"
-        return scope
+        return KeyRange.of_prefix(key) if prefix else KeyRange.of_key(key)
+
+    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+        user = self._credentials.user
+        self._asked_for = scopes[0].start or b"\0"
+        if user is None:  # the server's answer to the watch will tell
+            return
+        allowed = v3_permissions.readable(partial(self._read, timeout=timeout), user)
+        if allowed is not None:
+            v3_permissions.check(scopes, allowed, user)
+        with self._lock:
+            self._allowed = allowed
+
+    def readable_parts(self, scope: KeyRange) -> list[KeyRange]:
+        """Give the parts of a range that our user may read; all of it where that is not known."""
+        with self._lock:
+            allowed = self._allowed
+        return (allowed and v3_permissions.overlaps(scope, allowed)) or [scope]
 
     def revision(self, timeout: float) -> int:
-        request = wire.RangeRequest(key=self._readable, count_only=True)
-        return int(self._read("range", request, timeout).header.revision)
+        key = self._readable or self._asked_for
+        request = wire.RangeRequest(key=key, count_only=True)
+        try:
+            reply = self._read("range", request, timeout)
+        except RequestRejected:
+            if key == self._asked_for:
+                raise
+            key = self._asked_for  # our rights may have changed
+            request = wire.RangeRequest(key=key, count_only=True)
+            reply = self._read("range", request, timeout)
+        self._readable = key
+        return int(reply.header.revision)
 
     def newest_in(self, scope: KeyRange, timeout: float) -> tuple[int, int]:
         """Give the newest revision of the live keys in `scope`, and that of the store."""
@@ -241,6 +271,20 @@ class V3Store:
         return TimeToLive(max(0, int(life.TTL)), int(life.grantedTTL), lease)
 
     def keys(self, scope: KeyRange, after: bytes | None, limit: int, timeout: float) -> KeyPage:
+        parts = [
+            part
+            for part in self.readable_parts(scope)
+            if after is None or part.end is None or after + b"\0" < part.end
+        ]
+        if not parts:
+            return KeyPage(0, [], None, 0)
+        page = self._keys(parts[0], after, limit, timeout)
+        if len(parts) == 1:
+            return page
+        # The end of a part is not yet the end: whoever asks again goes on with the next.
+        return KeyPage(page.revision, page.heads, page.after or parts[0].end, None)
+
+    def _keys(self, scope: KeyRange, after: bytes | None, limit: int, timeout: float) -> KeyPage:
         start = scope.start if after is None else max(scope.start, after + b"\0")
         request = wire.RangeRequest(
             key=start or b"\0", range_end=range_end(scope), limit=limit, keys_only=True
@@ -276,18 +320,19 @@ class V3Store:
         # A large read would starve the watch on its connection, so it gets its own.
         connection = Connection(self.endpoint, self._credentials)
         items: list[KeyValue] = []
-        revision, start = at or 0, scope.start or b"\0"
+        revision = at or 0
         try:
-            while True:
-                request = wire.RangeRequest(
-                    key=start, range_end=range_end(scope), limit=SNAPSHOT_PAGE, revision=revision
-                )
-                reply = connection.call("range", request, timeout)
-                revision = revision or int(reply.header.revision)
-                items.extend(map(_key_value, reply.kvs))
-                if not reply.more:
-                    return Snapshot(revision, items)
-                start = items[-1].raw_key + b"\0"
+            for part in self.readable_parts(scope):
+                start = part.start or b"\0"
+                while start:
+                    request = wire.RangeRequest(
+                        key=start, range_end=range_end(part), limit=SNAPSHOT_PAGE, revision=revision
+                    )
+                    reply = connection.call("range", request, timeout)
+                    revision = revision or int(reply.header.revision)
+                    items.extend(map(_key_value, reply.kvs))
+                    start = items[-1].raw_key + b"\0" if reply.more else b""
+            return Snapshot(revision, items)
         finally:
             connection.close()
 
@@ -312,11 +357,6 @@ class V3Store:
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-
-def range_end(scope: KeyRange) -> bytes:
-    """Give a range's end as etcd writes it: a single NUL for "no end"."""
-    return b"\0" if scope.end is None else scope.end
 
 
 def _key_value(kv: Any) -> KeyValue:

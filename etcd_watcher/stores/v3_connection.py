@@ -32,6 +32,8 @@ _METHODS = {
     "grant": ("/etcdserverpb.Lease/LeaseGrant", wire.LeaseGrantResponse),
     "time_to_live": ("/etcdserverpb.Lease/LeaseTimeToLive", wire.LeaseTimeToLiveResponse),
     "authenticate": ("/etcdserverpb.Auth/Authenticate", wire.AuthenticateResponse),
+    "user": ("/etcdserverpb.Auth/UserGet", wire.UserGetResponse),
+    "role": ("/etcdserverpb.Auth/RoleGet", wire.RoleGetResponse),
     "members": ("/etcdserverpb.Cluster/MemberList", wire.MemberListResponse),
     "status": ("/etcdserverpb.Maintenance/Status", wire.StatusResponse),
 }

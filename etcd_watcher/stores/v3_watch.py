@@ -1,27 +1,38 @@
-"""One ordered stream of changes from etcd v3: a single server-side watcher of one range.
+"""One ordered stream of changes from etcd v3.
 
-One watcher, not one a key: within a watcher etcd keeps revision order and sends a transaction
-whole, between watchers it does neither (one whose channel is full becomes a "victim" and is served
-later). So the range is the hull of all watched keys, and what lies between them is dropped by the
-router. That also makes 10,000 keys cost what one costs.
+Mostly it is a single server-side watcher of one range, not one a key: within a watcher etcd keeps
+revision order and sends a transaction whole, between watchers it does neither (one whose channel is
+full becomes a "victim" and is served later). So the range is the hull of all watched keys, and what
+lies between them is dropped by the router. That also makes 10,000 keys cost what one costs.
+
+A user who may not read the whole hull has a watcher for each part of it that they may read. What
+these tell is held back, and put in order, until the server has said how far it has come with all of
+them.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from queue import Empty, SimpleQueue
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from etcd_watcher.errors import Compacted, ConnectionFailed, RequestRejected, StoreClosed
-from etcd_watcher.event import Event, EventType
+from etcd_watcher.errors import (
+    Compacted,
+    ConnectionFailed,
+    HistoryReplaced,
+    RequestRejected,
+    StoreClosed,
+)
+from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.stores import wire
 from etcd_watcher.stores.base import Batch
+from etcd_watcher.stores.v3_events import decode
+from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3 import V3Store
@@ -36,10 +47,6 @@ CATCH_UP_REVISIONS = 1000
 QUIET_REPLIES = 16
 """Progress replies in a row, with no event between, after which an old server has nothing left."""
 
-ASK_AGAIN = 0.05
-"""Seconds until progress is asked for again: a server from 3.5.8 on drops the request while the
-watcher is behind, and a member may be behind its leader."""
-
 SYNC_ROUNDS = 0.3
 """Seconds in which the server's loop for watchers that are behind (every 0.1 s) has run twice."""
 
@@ -50,8 +57,34 @@ SERVER_RECEIVED = "grpc: received message larger than max"
 """How a server says that a request is too large; gRPC's own word for an answer begins with
 "CLIENT:" or a capital letter."""
 
-LEASE_ANSWER = 1.0
-"""Seconds we wait to learn whether a deleted key's lease still lives."""
+
+class _Part:
+    """One server-side watcher: of a part of what is to be watched, mostly all of it."""
+
+    def __init__(self, target: _Target, scope: KeyRange, after: int) -> None:
+        self.target = target
+        self.scope = scope
+        self.watch_id: int | None = None
+        """The server's number for it; None until it has acknowledged it."""
+        self.given = after
+        """The newest revision given out, or the one after which it began."""
+        self.behind_since: float | None = None
+        """When the server began to feed it history; None once it is known to be up to date."""
+        self.floor = 0
+        """On old servers: the newest revision of its live keys, when completeness was asked for."""
+        self.fragments: list[Any] = []
+        """Of a response that is not yet whole."""
+
+
+class _Target:
+    """What is to be watched, and from where on."""
+
+    def __init__(self, scope: KeyRange, after: int, parts: list[KeyRange]) -> None:
+        self.scope = scope
+        self.after = after
+        self.parts = [_Part(self, part, after) for part in parts]
+        self.held: list[Event] = []
+        """With several parts: events that wait for all of them to have come as far."""
 
 
 class V3Watch:
@@ -69,25 +102,18 @@ class V3Watch:
         self._store = store
         self._connection = connection
         self._fragment = fragment
-        self._outbox = _Outbox(lambda: self._wanted > 0)
+        self._outbox = Outbox(lambda: self._wanted > 0)
         self._lock = threading.Lock()
-        """Guards the target: everything down to `_floor`. `retarget` comes from other threads."""
-        self._asked: deque[tuple[KeyRange, int]] = deque()
-        """Creations sent and not yet answered; the server answers in order."""
-        self._scope = scope
-        self._watch_id: int | None = None
-        """The server's number for our one watcher; None until it has acknowledged it."""
-        self._given = after
-        """The newest revision given out, or the one after which we began."""
-        self._behind_since: float | None = None
-        """When the server began to feed us history; None once we are known to be with it."""
+        """Guards what `retarget` and `probe` touch from other threads: the target, the requests for
+        it, and what is wanted of it."""
+        self._unanswered: deque[_Part] = deque()
+        """Watchers that were asked for; the server answers in order."""
         self._wanted = 0
         """A revision that someone wants us to be complete up to; 0 for none."""
-        self._floor = 0
-        """On old servers: the newest revision of the live keys, when `_wanted` was set."""
         self._quiet = 0
-        self._parts: list[Any] = []
-        """Fragments of a response that is not yet whole."""
+        self._told = after
+        """What we have said to be complete up to."""
+        self._by_id: dict[int, _Part] = {}
         self._closed = False
         metadata = [("hasleader", "true"), *connection.metadata(SIDE_REQUEST)]
         self.retarget(scope, after)
@@ -97,30 +123,35 @@ class V3Watch:
     # From any thread.
 
     def retarget(self, scope: KeyRange, after: int) -> None:
-        create = wire.WatchCreateRequest(
-            key=scope.start or b"\0",
-            range_end=b"\0" if scope.end is None else scope.end,
-            start_revision=after + 1,
-            prev_kv=self._store.prev_values,
-            fragment=self._fragment,
-        )
+        target = _Target(scope, after, self._store.readable_parts(scope))
         with self._lock:
-            if self._watch_id is not None:
-                self._outbox.put(_cancel(self._watch_id))
-                self._watch_id = None
-            self._asked.append((scope, after))
-            self._outbox.put(wire.WatchRequest(create_request=create))
+            for watch_id in self._by_id:
+                self._outbox.put(cancel(watch_id))
+            self._by_id.clear()
+            self._target, self._told, self._quiet = target, after, 0
+            for part in target.parts:
+                self._unanswered.append(part)
+                self._outbox.put(
+                    create(
+                        part.scope,
+                        after,
+                        prev_values=self._store.prev_values,
+                        fragment=self._fragment,
+                    )
+                )
 
     def probe(self, revision: int) -> None:
-        floor = 0
+        floors: dict[_Part, int] = {}
         if not self._store.progress_is_barrier:
             with self._lock:
-                scope = self._scope
-            floor, _ = self._store.newest_in(scope, SIDE_REQUEST)
+                parts = self._target.parts
+            for part in parts:
+                floors[part], _ = self._store.newest_in(part.scope, SIDE_REQUEST)
         with self._lock:
             self._wanted = max(self._wanted, revision)
-            self._floor = max(self._floor, floor)
-        self._outbox.put(_ask_progress())
+            for part, floor in floors.items():
+                part.floor = max(part.floor, floor)
+        self._outbox.put(ask_progress())
 
     def close(self) -> None:
         self._closed = True
@@ -140,7 +171,7 @@ class V3Watch:
             elif response.events:
                 batch = self._changes(response)
             else:
-                batch = self._progress(response)
+                batch = self._progress(response.header.revision)
             if batch is not None:
                 return batch
 
@@ -172,27 +203,39 @@ class V3Watch:
 
     def _acknowledge(self, response: Any) -> Batch | None:
         with self._lock:
-            scope, after = self._asked.popleft()
-            refused = response.canceled or response.watch_id == -1
-            if not refused:
-                if self._asked:  # another target was set meanwhile
-                    self._outbox.put(_cancel(response.watch_id))
+            part = self._unanswered.popleft()
+            target = self._target
+            if response.canceled or response.watch_id == -1:
+                refused = response.cancel_reason or "the server did not say why"
+            else:
+                refused = ""
+                if part.target is not target:  # another target was set meanwhile
+                    self._outbox.put(cancel(response.watch_id))
                     return None
-                self._watch_id, self._scope, self._given = response.watch_id, scope, after
-                self._parts.clear()
+                part.watch_id = response.watch_id
+                self._by_id[response.watch_id] = part
                 known = response.header.revision
-                self._behind_since = time.monotonic() if known > after else None
+                part.behind_since = time.monotonic() if known > part.given else None
         if refused:
-            reason = response.cancel_reason or "the server did not say why"
-            if "auth token" in reason or "revision of auth store" in reason:
+            if "auth token" in refused or "revision of auth store" in refused:
                 self._connection.token = None
-                raise self._lost(f"the server asks for a new login: {reason}")
-            raise RequestRejected(f"{self._connection.endpoint} refused the watch: {reason}")
-        return Batch(scope, opened=True)
+                raise self._lost(f"the server asks for a new login: {refused}")
+            raise RequestRejected(f"{self._connection.endpoint} refused the watch: {refused}")
+        if response.header.revision < target.after:
+            self._check_history(target.after)
+        if any(each.watch_id is None for each in target.parts):
+            return None
+        return Batch(target.scope, opened=True)
+
+    def _check_history(self, seen: int) -> None:
+        """Tell a member that is behind its leader from a cluster that has begun anew."""
+        newest = self._store.revision(SIDE_REQUEST)
+        if newest < seen:
+            raise HistoryReplaced(newest, seen)
 
     def _check_cancelled(self, response: Any) -> None:
         with self._lock:
-            if response.watch_id != self._watch_id:
+            if response.watch_id not in self._by_id:
                 return  # the answer to a cancellation of ours
         if response.compact_revision:
             raise Compacted(response.compact_revision)
@@ -200,161 +243,81 @@ class V3Watch:
 
     def _changes(self, response: Any) -> Batch | None:
         with self._lock:
-            if response.watch_id != self._watch_id:
-                return None
-            scope = self._scope
-        if response.fragment or self._parts:
-            self._parts.append(response)
+            part = self._by_id.get(response.watch_id)
+            target = self._target
+        if part is None:
+            return None
+        changes = response.events
+        if response.fragment or part.fragments:
+            part.fragments.append(response)
             if response.fragment:
                 return None
-        changes = (
-            [change for part in self._parts for change in part.events]
-            if self._parts
-            else response.events
-        )
-        self._parts.clear()
+            changes = [change for each in part.fragments for change in each.events]
+            part.fragments.clear()
         self._quiet = 0
-        events = self._events(changes)
-        if self._behind_since is not None:
+        events = decode(changes, part.given, self._connection)
+        if part.behind_since is not None:
             revisions = {change.kv.mod_revision for change in changes}
             if len(revisions) < CATCH_UP_REVISIONS:
-                self._behind_since = None
+                part.behind_since = None
         if not events:
             return None
-        self._given = events[-1].revision
-        return Batch(scope, events)
+        part.given = events[-1].revision
+        if len(target.parts) == 1:
+            return Batch(target.scope, events)
+        target.held += events
+        self.probe(part.given)
+        return None
 
-    def _events(self, changes: Iterable[Any]) -> list[Event]:
-        """Decode changes, without those that were given before (etcd before 3.4.24 repeats)."""
-        given = self._given
-        put, delete, new = EventType.PUT, EventType.DELETE, tuple.__new__
-        events: list[Event] = []
-        leases: set[int] = set()
-        for change in changes:
-            kv = change.kv
-            revision = kv.mod_revision
-            if revision <= given:
-                continue
-            prev = change.prev_kv if change.HasField("prev_kv") else None
-            prev_value = None if prev is None else prev.value
-            if change.type == 0:
-                created, version, lease = kv.create_revision, kv.version, kv.lease
-                fields = (put, kv.key, kv.value, prev_value, revision, created, version, lease)
-                events.append(new(Event, (*fields, "put", False, False)))
-            else:
-                lease = 0 if prev is None else prev.lease
-                if lease:
-                    leases.add(lease)
-                fields = (delete, kv.key, None, prev_value, revision, 0, 0, lease)
-                events.append(new(Event, (*fields, "delete", False, False)))
-        return self._mark_expired(events, leases) if leases else events
-
-    def _mark_expired(self, events: list[Event], leases: set[int]) -> list[Event]:
-        """Tell keys that went with their lease from keys deleted by hand, as v2 does by itself.
-
-        etcd's v3 event does not say. A key deleted while its lease lives was deleted; a lease that
-        is gone took its keys along. The leases are asked for together: one round trip.
-        """
-        calls = [
-            (
-                lease,
-                self._connection.calls["time_to_live"].future(
-                    wire.LeaseTimeToLiveRequest(ID=lease),
-                    timeout=LEASE_ANSWER,
-                    metadata=self._connection.metadata(LEASE_ANSWER),
-                ),
-            )
-            for lease in leases
-        ]
-        gone = set()
-        for lease, call in calls:
-            try:
-                if call.result().TTL < 0:
-                    gone.add(lease)
-            except grpc.RpcError as error:
-                if "not found" in (error.details() or ""):
-                    gone.add(lease)
-        return [
-            event._replace(expired=True, action="expire")
-            if event.raw_value is None and event.lease in gone
-            else event
-            for event in events
-        ]
-
-    def _progress(self, response: Any) -> Batch | None:
+    def _progress(self, reached: int) -> Batch | None:
         with self._lock:
-            if self._watch_id is None or not self._wanted:
-                return None
-            scope, wanted, floor = self._scope, self._wanted, self._floor
-        reached: int = response.header.revision
+            target, wanted = self._target, self._wanted
+        if any(part.watch_id is None for part in target.parts):
+            return None
         if self._store.progress_is_barrier:
-            self._settle(reached)
-            return Batch(scope, complete=reached)
+            return self._complete(target, reached)
+        if not wanted:  # asked for by the outbox, of its own accord
+            if reached > self._told:
+                self.probe(reached)
+            return None
         # On an old server the reply may overtake events that are ready to be sent, so it is taken
         # for what it says only when we have seen the newest change of every live key, when the
         # server is not feeding us history, and when several replies in a row had nothing between
         # them: with both ready, the server picks at random which to send first.
         self._quiet += 1
-        if self._given >= wanted:
-            self._settle(self._given)
-            return Batch(scope, complete=self._given)
-        behind = self._behind_since
-        if behind is not None and time.monotonic() - behind > SYNC_ROUNDS:
-            self._behind_since = behind = None
-        if behind is not None or self._given < floor or reached < wanted:
+        if len(target.parts) == 1 and target.parts[0].given >= wanted:
+            return self._complete(target, target.parts[0].given)
+        if reached < wanted or any(map(_may_be_behind, target.parts)):
             self._quiet = 0
         elif self._quiet >= QUIET_REPLIES:
-            self._settle(wanted)
-            return Batch(scope, complete=wanted)
+            return self._complete(target, wanted)
         else:
-            self._outbox.put(_ask_progress())
+            self._outbox.put(ask_progress())
         return None
 
-    def _settle(self, complete: int) -> None:
+    def _complete(self, target: _Target, revision: int) -> Batch:
+        """Say that we are complete up to a revision, and give what was held back up to there."""
         with self._lock:
-            if complete >= self._wanted:
-                self._wanted = self._floor = self._quiet = 0
+            if revision >= self._wanted:
+                self._wanted = self._quiet = 0
+                for part in target.parts:
+                    part.floor = 0
+        self._told = max(self._told, revision)
+        return Batch(target.scope, _release(target, revision), complete=revision)
 
 
-class _Outbox:
-    """The requests of one watch, as the iterator that gRPC's sending thread reads.
-
-    While `wants_progress` says so, it asks for progress every `ASK_AGAIN` seconds by itself.
-    """
-
-    def __init__(self, wants_progress: Callable[[], bool]) -> None:
-        self._wants_progress = wants_progress
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self.reader: threading.Thread | None = None
-        """gRPC's thread that sits in `__next__`: it ends once we do."""
-
-    def put(self, request: Any) -> None:
-        self._queue.put(request)
-
-    def close(self, timeout: float = 0.0) -> None:
-        """End the iterator, and wait for gRPC's thread to be gone, `timeout` seconds at most."""
-        self._queue.put(None)
-        if timeout and self.reader is not None:
-            self.reader.join(timeout)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        self.reader = threading.current_thread()
-        try:
-            request = self._queue.get(timeout=ASK_AGAIN if self._wants_progress() else None)
-        except Empty:
-            return _ask_progress()
-        if request is None:
-            self._queue.put(None)
-            raise StopIteration
-        return request
+def _may_be_behind(part: _Part) -> bool:
+    """Tell whether an old server may have something of a part that it has not sent yet."""
+    behind = part.behind_since
+    if behind is not None and time.monotonic() - behind > SYNC_ROUNDS:
+        part.behind_since = behind = None
+    return behind is not None or part.given < part.floor
 
 
-def _ask_progress() -> Any:
-    return wire.WatchRequest(progress_request=wire.WatchProgressRequest())
-
-
-def _cancel(watch_id: int) -> Any:
-    return wire.WatchRequest(cancel_request=wire.WatchCancelRequest(watch_id=watch_id))
+def _release(target: _Target, revision: int) -> list[Event]:
+    """Take out what is held back up to a revision, in order."""
+    held = target.held
+    held.sort(key=attrgetter("revision"))
+    end = bisect_right(held, revision, key=attrgetter("revision"))
+    target.held = held[end:]
+    return held[:end]

@@ -32,10 +32,14 @@ __all__ = [
     "RangeRequest",
     "RangeResponse",
     "RequestOp",
+    "RoleGetRequest",
+    "RoleGetResponse",
     "StatusRequest",
     "StatusResponse",
     "TxnRequest",
     "TxnResponse",
+    "UserGetRequest",
+    "UserGetResponse",
     "WatchCancelRequest",
     "WatchCreateRequest",
     "WatchProgressRequest",
@@ -90,6 +94,12 @@ _MESSAGES = {
     "LeaseGrantResponse": "header:1:Header ID:2:int64 TTL:3:int64 error:4:string",
     "LeaseTimeToLiveRequest": "ID:1:int64",
     "LeaseTimeToLiveResponse": "header:1:Header ID:2:int64 TTL:3:int64 grantedTTL:4:int64",
+    # permType: 0 READ, 1 WRITE, 2 both.
+    "Permission": "permType:1:int32 key:2:bytes range_end:3:bytes",
+    "UserGetRequest": "name:1:string",
+    "UserGetResponse": "header:1:Header roles:2:*string",
+    "RoleGetRequest": "role:1:string",
+    "RoleGetResponse": "header:1:Header perm:2:*Permission",
     "AuthenticateRequest": "name:1:string password:2:string",
     "AuthenticateResponse": "header:1:Header token:2:string",
     "StatusRequest": "",
@@ -153,10 +163,14 @@ PutResponse = _message("PutResponse")
 RangeRequest = _message("RangeRequest")
 RangeResponse = _message("RangeResponse")
 RequestOp = _message("RequestOp")
+RoleGetRequest = _message("RoleGetRequest")
+RoleGetResponse = _message("RoleGetResponse")
 StatusRequest = _message("StatusRequest")
 StatusResponse = _message("StatusResponse")
 TxnRequest = _message("TxnRequest")
 TxnResponse = _message("TxnResponse")
+UserGetRequest = _message("UserGetRequest")
+UserGetResponse = _message("UserGetResponse")
 WatchCancelRequest = _message("WatchCancelRequest")
 WatchCreateRequest = _message("WatchCreateRequest")
 WatchProgressRequest = _message("WatchProgressRequest")

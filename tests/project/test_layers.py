@@ -27,7 +27,7 @@ FLOORS = [
     },
     {"stores", "journal", "recording", "expect", "subscriber", "local", "testing"},
     {"mailbox", "dispatch", "router", "demux", "lives"},
-    {"feed", "catchup", "resync", "census", "client"},
+    {"feed", "backoff", "catchup", "resync", "census", "client"},
     {"registry", "stream", "waiting", "expecting", "connect", "witness", "watcher"},
     {"widgets"},
     {"pytest_plugin"},

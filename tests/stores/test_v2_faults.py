@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
+from etcd_watcher.errors import ConnectionFailed, HistoryReplaced, StoreClosed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores import v2_poll
@@ -188,10 +188,10 @@ def test_a_server_with_a_new_life_is_a_loss(store: V2Store, server: LocalEtcd) -
         follower.until_error()
     server.start()  # without its data
     watch = store.watch(follower.scope, last)
-    with pytest.raises(Compacted) as lost:
+    with pytest.raises(HistoryReplaced) as lost:
         watch.read()
     assert lost.value.revision < last
-    snapshot = store.snapshot(follower.scope, lost.value.revision, TIMEOUT)
+    snapshot = store.snapshot(follower.scope, None, TIMEOUT)
     assert snapshot.items == []
     with Follower(store, b"a", prefix=True, after=snapshot.revision) as follower:
         mine = put(store, "a/1")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from etcd_watcher import LocalEtcd, Status, Watcher
+from etcd_watcher import Gap, LocalEtcd, Status, Watcher
 from tests.watcher.conftest import News
 
 
@@ -70,3 +70,50 @@ def test_a_key_can_be_registered_after_a_reconnect(server: LocalEtcd, api: str, 
         watcher.put("second", "x")
         watcher.sync()
         assert news.values == ["x"]
+
+
+def test_a_server_that_comes_back_with_other_data_is_a_gap_and_told_anew(
+    server: LocalEtcd, api: str, news: News
+) -> None:
+    with Watcher(server.url, api=api) as watcher:
+        watcher.register(["gone", "stays"], news, "tell")
+        for number in range(10):
+            server.put("gone", str(number), api=api)
+            server.put("stays", str(number), api=api)
+        watcher.sync()
+        seen = watcher.revision
+        news.told.clear()
+        server.stop()
+        server.start()  # without its data
+        server.put("stays", "new", api=api)
+        watcher.sync()
+        (gap,) = [each for each in watcher.journal if isinstance(each, Gap)]
+        assert gap.first == seen + 1
+        assert "replaced" in gap.reason
+        assert watcher.revision < seen
+        assert ("gone", None) in news.told
+        assert news.told[-1] == ("stays", "new") or news.told[-1] == ("gone", None)
+        news.told.clear()
+        watcher.register("later", news, "tell")
+        for key in ("gone", "stays", "later"):
+            watcher.put(key, "once")
+        watcher.sync()
+        assert news.told == [("gone", "once"), ("stays", "once"), ("later", "once")]
+
+
+def test_other_data_that_came_while_nobody_looked_is_watched_like_any(
+    server: LocalEtcd, api: str, news: News
+) -> None:
+    with Watcher(server.url, api=api) as watcher:
+        watcher.register("key", news, "tell")
+        for number in range(10):
+            server.put("key", str(number), api=api)
+        watcher.sync()
+        watcher.unregister("key", news)
+        server.stop()
+        server.start()
+        news.told.clear()
+        watcher.register("key", news, "tell")
+        watcher.put("key", "new")
+        watcher.sync()
+        assert news.values == ["new"]

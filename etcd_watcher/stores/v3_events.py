@@ -1,0 +1,86 @@
+"""What etcd v3 tells of a change, as an `Event`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from etcd_watcher.event import Event, EventType
+from etcd_watcher.stores import wire
+
+if TYPE_CHECKING:
+    from etcd_watcher.stores.v3_connection import Connection
+
+__all__ = ["decode"]
+
+LEASE_ANSWER = 1.0
+"""Seconds we wait to learn whether a deleted key's lease still lives."""
+
+
+def decode(changes: Iterable[Any], given: int, connection: Connection) -> list[Event]:
+    """Decode the changes of one response.
+
+    Parameters
+    ----------
+    changes : iterable of wire.Change
+    given : int
+        The newest revision that was given before: etcd before 3.4.24 repeats some.
+    connection : Connection
+        Where to ask whether a deleted key's lease has ended.
+    """
+    put, delete, new = EventType.PUT, EventType.DELETE, tuple.__new__
+    events: list[Event] = []
+    leases: set[int] = set()
+    for change in changes:
+        kv = change.kv
+        revision = kv.mod_revision
+        if revision <= given:
+            continue
+        prev = change.prev_kv if change.HasField("prev_kv") else None
+        prev_value = None if prev is None else prev.value
+        if change.type == 0:
+            created, version, lease = kv.create_revision, kv.version, kv.lease
+            fields = (put, kv.key, kv.value, prev_value, revision, created, version, lease)
+            events.append(new(Event, (*fields, "put", False, False)))
+        else:
+            lease = 0 if prev is None else prev.lease
+            if lease:
+                leases.add(lease)
+            fields = (delete, kv.key, None, prev_value, revision, 0, 0, lease)
+            events.append(new(Event, (*fields, "delete", False, False)))
+    return _mark_expired(events, leases, connection) if leases else events
+
+
+def _mark_expired(events: list[Event], leases: set[int], connection: Connection) -> list[Event]:
+    """Tell keys that went with their lease from keys deleted by hand, as v2 does by itself.
+
+    etcd's v3 event does not say. A key deleted while its lease lives was deleted; a lease that is
+    gone took its keys along. The leases are asked for together: one round trip.
+    """
+    calls = [
+        (
+            lease,
+            connection.calls["time_to_live"].future(
+                wire.LeaseTimeToLiveRequest(ID=lease),
+                timeout=LEASE_ANSWER,
+                metadata=connection.metadata(LEASE_ANSWER),
+            ),
+        )
+        for lease in leases
+    ]
+    gone = set()
+    for lease, call in calls:
+        try:
+            if call.result().TTL < 0:
+                gone.add(lease)
+        except grpc.RpcError as error:
+            if "not found" in (error.details() or ""):
+                gone.add(lease)
+    return [
+        event._replace(expired=True, action="expire")
+        if event.raw_value is None and event.lease in gone
+        else event
+        for event in events
+    ]
