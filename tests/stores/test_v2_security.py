@@ -211,7 +211,7 @@ def test_a_user_watches_what_they_may_read(
     prefix: bool,  # noqa: FBT001
 ) -> None:
     with closing(V2Store([guarded.url], credentials=Credentials(*LUIS))) as store:
-        store.key_range(key, prefix=prefix)  # from here on it knows where it may ask
+        store.admit([store.key_range(key, prefix=prefix)], TIMEOUT)  # now it knows where to ask
         with (
             Follower(store, key, prefix=prefix) as follower,
             closing(V2Store([guarded.url], credentials=Credentials(*ROOT))) as root,
