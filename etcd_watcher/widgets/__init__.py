@@ -61,12 +61,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from etcd_watcher.widgets.base import LiveWidget
     from etcd_watcher.widgets.event_log import EventLog
+    from etcd_watcher.widgets.status_bar import StatusBar
 
-__all__ = ["EventLog", "LiveWidget"]
+__all__ = ["EventLog", "LiveWidget", "StatusBar"]
 
 _HOMES = {
     "etcd_watcher.widgets.base": ("LiveWidget",),
     "etcd_watcher.widgets.event_log": ("EventLog",),
+    "etcd_watcher.widgets.status_bar": ("StatusBar",),
 }
 
 

@@ -10,6 +10,7 @@ from traitlets import Bool, Unicode
 
 from etcd_watcher.interactive import close_when_run_again
 from etcd_watcher.watcher import Watcher
+from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.settings import check_settings, settings_of, shown_settings
 
@@ -163,6 +164,7 @@ class LiveWidget(AnyWidget):
         """Show nothing any more, anywhere. Idempotent; the watcher is left as it is."""
         if self._open:
             self._open = False
+            asker.forget(self)
             renderer.remove(self)
         # ipywidgets closes a collected widget too, on whatever thread collects, with whatever lock
         # it holds. We are open for as long as the renderer draws us, so no lock is asked for then.

@@ -9,7 +9,9 @@ import pytest
 
 from etcd_watcher.event import Status
 from etcd_watcher.journal import Journal
+from etcd_watcher.stores.base import Cluster
 from etcd_watcher.watcher import Watcher
+from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.base import LiveWidget
 from etcd_watcher.widgets.renderer import renderer
 
@@ -24,6 +26,9 @@ class FakeWatcher:
         self.endpoints = ("http://127.0.0.1:2379",)
         self.revision = 0
         self.keys: list[str] = []
+
+    def cluster(self) -> Cluster:
+        return Cluster("3.5.1", 1, (), 0)
 
 
 @pytest.fixture
@@ -43,3 +48,4 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[LiveWidget, dic
     monkeypatch.setattr(renderer, "add", lambda view: None)
     yield messages
     renderer.close()
+    asker.close()

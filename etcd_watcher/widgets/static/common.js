@@ -161,7 +161,7 @@ function differenceBlock(lines) {
   const words = { gone: "removed: ", new: "added: " };
   return h("div", {
     class: "ew-block ew-mono", tabindex: "0", role: "region", "aria-label": "What changed",
-  }, ...lines.map(([what, text]) => h("div", { class: `ew-line ew-line-${what}` },
+  }, ...lines.map(([what, text]) => h("div", { class: `ew-diff ew-diff-${what}` },
     h("span", { class: "ew-sign", "aria-hidden": "true" }, signs[what]),
     words[what] ? h("span", { class: "ew-heard" }, words[what]) : null,
     h("span", {}, what === "skipped" ? `${count(Number(text))} lines as before` : text))));
