@@ -1,0 +1,258 @@
+"""Those who are told: each notes what came and when, and from and up to where it was due."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from etcd_watcher import Compacted, ConnectionFailed, Event, Gap, Watcher, WatcherClosed
+from etcd_watcher.journal import Record
+from etcd_watcher.keys import KeyRange
+from tests.robustness.truth import Truth
+
+__all__ = ["Audience", "Listener", "Newest"]
+
+Newest = Callable[[], int]
+"""Gives the newest committed revision, however long that takes."""
+
+PATIENCE = 60.0
+"""Seconds after which what should come counts as never coming."""
+
+
+@dataclass(eq=False)
+class Listener:
+    """One who was told of some keys, from some revision on.
+
+    Attributes
+    ----------
+    name : str
+    scope : list of KeyRange
+        What it asked for.
+    before : int
+        Nothing of this revision or an earlier one is its business.
+    begun : int or None
+        Everything behind this revision is; None if it never began.
+    until : int or None
+        Everything up to here must have come; None where that cannot be said.
+    told : list of (float, Event)
+        When what came, by the monotonic clock.
+    gaps : list of Gap
+        What it alone was not told.
+    """
+
+    name: str
+    scope: list[KeyRange]
+    before: int
+    begun: int | None = None
+    until: int | None = None
+    told: list[tuple[float, Event]] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    delay: float = 0.0
+    quick: bool = False
+    """Whether its silences count: it does not dawdle, and was there all the time."""
+
+    _go_on: threading.Event = field(default_factory=threading.Event)
+
+    def tell(self, event: Event) -> None:
+        """Note an event, and dawdle where that is our way."""
+        self.told.append((time.monotonic(), event))
+        if self.delay:
+            self._go_on.wait(self.delay)
+
+    def hurry(self) -> None:
+        """Dawdle no more."""
+        self.delay = 0.0
+        self._go_on.set()
+
+
+class Audience:
+    """Everybody who listens to one watcher.
+
+    Parameters
+    ----------
+    name : str
+        What their names begin with.
+    watcher : Watcher
+    truth : Truth
+        Knows what has been committed, at the least.
+    newest : callable
+        Knows what has been committed, at the most.
+    seed : str
+    """
+
+    def __init__(
+        self, name: str, watcher: Watcher, truth: Truth, newest: Newest, seed: str
+    ) -> None:
+        self.name = name
+        self.watcher = watcher
+        self.listeners: list[Listener] = []
+        self.records: list[Record] = []
+        """What stood in the journal."""
+        self.missed_records = 0
+        self.troubles: list[str] = []
+        """What ought not to have happened, beside to the events."""
+        self._truth = truth
+        self._newest = newest
+        self._choice = random.Random(f"{seed}/{name}")  # noqa: S311 - no secret
+        self._subscribed: dict[Listener, Callable[[Event], None]] = {}
+        self._ending = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._cursor = watcher.journal.cursor()
+        self._start("reader", self._read_journal)
+
+    def _start(self, name: str, body: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                body()
+            except WatcherClosed:
+                pass
+            except BaseException as error:  # noqa: BLE001 - told in the end
+                self.troubles.append(f"{self.name}/{name}: {error!r}")
+
+        thread = threading.Thread(target=run, name=f"{self.name}-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _read_journal(self) -> None:
+        while not self.watcher.journal.closed:
+            self._cursor.wait(1.0)
+            self.records += self._cursor.read()
+            self.missed_records = self._cursor.missed
+
+    # Ways to listen.
+
+    def scope(self, keys: Sequence[str], *, prefix: bool) -> list[KeyRange]:
+        """Give the ranges that keys mean to this watcher."""
+        return [self.watcher._store.key_range(key.encode(), prefix=prefix) for key in keys]
+
+    def _made(self, name: str, keys: Sequence[str], *, prefix: bool) -> Listener:
+        listener = Listener(
+            f"{self.name}/{name}", self.scope(keys, prefix=prefix), self._truth.reached
+        )
+        self.listeners.append(listener)
+        return listener
+
+    def on(self, name: str, keys: Sequence[str], *, prefix: bool, delay: float = 0.0) -> Listener:
+        """Have a function called."""
+        listener = self._made(name, keys, prefix=prefix)
+        listener.delay = delay
+
+        def tell(event: Event) -> None:
+            listener.tell(event)
+
+        try:
+            self.watcher.on(keys, prefix=prefix)(tell)
+        except BaseException:
+            self.listeners.remove(listener)  # it was never subscribed
+            raise
+        listener.begun = self._newest()
+        self._subscribed[listener] = tell
+        return listener
+
+    def pull(self, name: str, keys: Sequence[str], *, prefix: bool, since: int | None) -> None:
+        """Iterate on a thread; begin again where the history is gone that was asked for."""
+        self._start(name, lambda: self._pull(name, keys, prefix=prefix, since=since))
+
+    def _pull(self, name: str, keys: Sequence[str], *, prefix: bool, since: int | None) -> None:
+        while True:
+            listener = self._made(name, keys, prefix=prefix)
+            if since is not None:
+                listener.before, listener.begun = since - 1, since - 1
+            try:
+                with self.watcher.events(keys, prefix=prefix, since=since) as stream:
+                    if since is None:
+                        listener.begun = self._newest()
+                    for event in stream:
+                        listener.told.append((time.monotonic(), event))
+            except ConnectionFailed:
+                self.listeners.remove(listener)
+            except Compacted as lost:
+                since = lost.revision
+            else:
+                return
+
+    def come_and_go(self, keys: Sequence[str], *, prefix: bool) -> None:
+        """Have somebody subscribe, listen for a while and leave, again and again."""
+        self._start("guests", lambda: self._come_and_go(keys, prefix=prefix))
+
+    def _come_and_go(self, keys: Sequence[str], *, prefix: bool) -> None:
+        number = 0
+        while not self._ending.is_set():
+            number += 1
+            try:
+                guest = self.on(f"guest-{number}", keys, prefix=prefix)
+            except ConnectionFailed:
+                continue
+            self._ending.wait(self._choice.uniform(0.2, 3.0))
+            self._leave(guest, keys)
+
+    def _leave(self, guest: Listener, keys: Sequence[str]) -> None:
+        revision = self._newest()
+        try:
+            self.watcher.sync(timeout=PATIENCE)
+        except TimeoutError as error:
+            self.troubles.append(f"{guest.name}: {error}")
+        else:
+            guest.until = revision
+        tell = self._subscribed.pop(guest)
+        guest.gaps = list(self.watcher.delivery(tell).gaps)
+        self.watcher.unregister(keys, tell)
+
+    # The end.
+
+    def finish(self, last: int) -> None:
+        """Wait until everybody has been told of everything up to `last`, and close the watcher."""
+        self._ending.set()
+        for listener in self.listeners:
+            listener.hurry()
+        try:
+            self.watcher.sync(timeout=PATIENCE)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ought not to be
+            self.troubles.append(f"{self.name}: sync: {error!r}")
+        self._wait_for_streams(last)
+        for listener, tell in self._subscribed.items():
+            delivery = self.watcher.delivery(tell)
+            listener.gaps = list(delivery.gaps)
+            if delivery.failed:
+                self.troubles.append(f"{listener.name}: {delivery.last_error}")
+        self.watcher.close()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                self.troubles.append(f"{thread.name} does not end")
+        for listener in self.listeners:
+            if listener in self._subscribed:
+                listener.until = last
+
+    def _wait_for_streams(self, last: int) -> None:
+        """Wait for those who pull: nobody else knows how far they are."""
+        deadline = time.monotonic() + PATIENCE
+        pause = threading.Event()
+        for listener in list(self.listeners):
+            if "pull" not in listener.name or self._is_over(listener):
+                continue
+            due = [each for each in self._truth.history(last).events() if _asked(listener, each)]
+            if not due:
+                continue
+            while not listener.told or listener.told[-1][1].revision < due[-1].revision:
+                if time.monotonic() > deadline:
+                    self.troubles.append(f"{listener.name}: never came to {due[-1]}")
+                    break
+                pause.wait(0.01)
+            listener.until = last
+
+    def _is_over(self, listener: Listener) -> bool:
+        """Tell whether a later one took its place, because its history was gone."""
+        same = [each for each in self.listeners if each.name == listener.name]
+        return same[-1] is not listener
+
+
+def _asked(listener: Listener, event: Event) -> bool:
+    return (
+        listener.begun is not None
+        and event.revision > listener.begun
+        and any(event.raw_key in scope for scope in listener.scope)
+    )

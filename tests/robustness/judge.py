@@ -1,0 +1,190 @@
+"""Holding what everybody was told against what was committed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from etcd_watcher import Event, Gap
+from etcd_watcher.journal import Record
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.testing import History, Violation, check
+from etcd_watcher.testing.evidence import Scope
+from tests.robustness.audience import Audience, Listener
+from tests.robustness.truth import Truth
+
+__all__ = ["Findings", "judge"]
+
+LOST = {"reliable", "resumable", "atomic"}
+
+
+@dataclass
+class Findings:
+    """What an API's watchers did, counted, and what was wrong with it.
+
+    Attributes
+    ----------
+    streams, delivered : int
+        How many streams were held against the truth, and their events.
+    synthetic : int
+        How many of these were made by resyncs.
+    lost, duplicated, disordered, wrong : int
+        Violations: events that never came; came twice; came too late; all others.
+    gaps, compacted_gaps : int
+        Gaps that were declared, and those of them that end right before a compaction and begin
+        behind what was told: that are what they say. On v2 it cannot be known where the server's
+        history begins, so there a gap counts if something is lost in it.
+    silence : float
+        The longest time, in seconds, between a write that a recorder at a member had seen and its
+        delivery to a subscriber that does not dawdle.
+    faults : list of str
+        Each thing that was wrong, in words.
+    """
+
+    streams: int = 0
+    delivered: int = 0
+    synthetic: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    disordered: int = 0
+    wrong: int = 0
+    gaps: int = 0
+    real_gaps: int = 0
+    silence: float = 0.0
+    writes: int = 0
+    unanswered: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, other: Findings) -> None:
+        """Take another's counts in."""
+        for name in self.__dataclass_fields__:
+            if name == "silence":
+                self.silence = max(self.silence, other.silence)
+            elif name == "faults":
+                self.faults += other.faults
+            else:
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def judge(audience: Audience, truth: Truth, history: History) -> Findings:
+    """Check every stream of a watcher: its journal, and what each listener was told."""
+    findings = Findings(faults=list(audience.troubles))
+    feed_gaps = [each for each in audience.records if isinstance(each, Gap) and not each.subscriber]
+    if audience.missed_records:
+        findings.faults.append(f"{audience.name}: its journal was not read to the end")
+    else:
+        _judge_journal(audience, history, findings)
+    for listener in audience.listeners:
+        if listener.begun is None:
+            continue
+        _judge_listener(listener, feed_gaps, history, findings)
+        if listener.quick:
+            findings.silence = max(findings.silence, _silence(listener, truth))
+    return findings
+
+
+def _judge_journal(audience: Audience, history: History, findings: Findings) -> None:
+    """The journal has everything that anybody asked for, so it is held to what all along did."""
+    lasting = [each for each in audience.listeners if each.quick]
+    if not lasting:
+        return
+    scope = {scope: (each.begun or 0) + 1 for each in lasting for scope in each.scope}
+    covered = [
+        each
+        for each in audience.records
+        if not (isinstance(each, Gap) and each.subscriber)
+        and not (isinstance(each, Event) and not _within(each, scope, history.last))
+    ]
+    since = min(scope.values())
+    _count(findings, f"{audience.name}/journal", covered, history, scope, since, history.last, [])
+
+
+def _within(event: Event, scope: Mapping[KeyRange, int], last: int) -> bool:
+    return event.revision <= last and any(
+        event.raw_key in each and event.revision >= start for each, start in scope.items()
+    )
+
+
+def _judge_listener(
+    listener: Listener, feed_gaps: list[Gap], history: History, findings: Findings
+) -> None:
+    # A lease may still end after the last revision that is judged.
+    told = [event for _, event in listener.told if event.revision <= history.last]
+    begun = listener.begun or 0
+    since = min([begun + 1, *(each.revision for each in told[:1]), *_firsts(listener.gaps[:1])])
+    if since <= listener.before:
+        findings.wrong += 1
+        findings.faults.append(
+            f"{listener.name}: was told of revision {since}, and subscribed behind {listener.before}"
+        )
+        since = listener.before + 1
+    gaps = _gaps_of(listener, feed_gaps, since)
+    scope = listener.scope
+    _count(findings, listener.name, told, history, scope, since, listener.until, gaps)
+
+
+def _firsts(gaps: Iterable[Gap]) -> list[int]:
+    return [each.first for each in gaps]
+
+
+def _gaps_of(listener: Listener, feed_gaps: list[Gap], since: int) -> list[Gap]:
+    """Give the gaps that a listener has to know of: its own, and those of the feed meanwhile."""
+    own = listener.gaps
+    end = max([event.revision for _, event in listener.told], default=0)
+    end = max(end, listener.until or 0)
+    shared = [
+        Gap(max(each.first, since), each.last, each.reason)
+        for each in feed_gaps
+        if each.last >= since and each.first <= end and not any(_in(each, mine) for mine in own)
+    ]
+    return [*(each for each in own if not any(_in(each, other) for other in shared)), *shared]
+
+
+def _in(one: Gap, other: Gap) -> bool:
+    return other.first <= one.first and one.last <= other.last
+
+
+def _count(
+    findings: Findings,
+    name: str,
+    stream: Sequence[Record],
+    history: History,
+    scope: Scope,
+    since: int,
+    until: int | None,
+    gaps: list[Gap],
+) -> None:
+    events = [each for each in stream if isinstance(each, Event)]
+    declared = [*gaps, *(each for each in stream if isinstance(each, Gap))]
+    violations = check(stream, history, scope=scope, since=since, until=until, gaps=gaps)
+    findings.streams += 1
+    findings.delivered += len(events)
+    findings.synthetic += sum(each.synthetic for each in events)
+    findings.gaps += len(declared)
+    false = {
+        each.revision for each in violations if each.name == "gaps" and "gap from" in each.came
+    }
+    findings.real_gaps += sum(each.first not in false for each in declared)
+    _sort(findings, name, violations)
+
+
+def _sort(findings: Findings, name: str, violations: list[Violation]) -> None:
+    # An event that is missing breaks several properties; it is lost once.
+    missing = {(each.revision, each.raw_key) for each in violations if each.name in LOST}
+    kinds = Counter(each.name for each in violations if each.name not in LOST)
+    findings.lost += len(missing)
+    findings.duplicated += kinds.pop("unique", 0)
+    findings.disordered += kinds.pop("ordered", 0)
+    findings.wrong += sum(kinds.values())
+    findings.faults += [f"{name}: {each}" for each in violations]
+
+
+def _silence(listener: Listener, truth: Truth) -> float:
+    """Give the longest time that a committed write waited for its delivery."""
+    waits = [
+        when - truth.seen(event.revision)
+        for when, event in listener.told
+        if not event.synthetic and truth.has(event.revision)
+    ]
+    return max(waits, default=0.0)
