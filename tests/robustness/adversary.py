@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from etcd_watcher import ConnectionFailed, RequestRejected
 from etcd_watcher.local import FaultImpossible, LocalCluster, Member
@@ -52,6 +52,8 @@ class Adversary:
         self.done: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
         """When what was done, by the monotonic clock."""
+        self.outages: list[tuple[float, float]] = []
+        """From when to when no watcher could reach any member."""
         gentle: list[Callable[[], None]] = [
             self.pause_leader,
             self.pause_follower,
@@ -83,7 +85,8 @@ class Adversary:
                 break
             self._note(act.__name__)
             try:
-                act()
+                with self._outage() if len(self._cluster.members) == 1 else nullcontext():
+                    act()
             except FaultImpossible as error:
                 self._note(f"impossible: {error}")
             else:
@@ -109,6 +112,12 @@ class Adversary:
 
     def _wait(self, least: float, most: float) -> None:
         self._pause.wait(self._choice.uniform(least, most))
+
+    @contextmanager
+    def _outage(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.outages.append((began, time.monotonic()))
 
     def _member(self) -> Member:
         return self._choice.choice(list(self._cluster.members.values()))
@@ -147,10 +156,12 @@ class Adversary:
         self._faults.replace(self._follower())
 
     def stop_all(self) -> None:
-        for member in self._cluster.members.values():
-            if member.running:
-                self._faults.kill(member)
-        self._wait(0.2, 2.0)
+        with self._outage():
+            for member in self._cluster.members.values():
+                if member.running:
+                    self._faults.kill(member)
+            self._wait(0.2, 2.0)
+            self._faults.heal()
 
     def pause_leader(self) -> None:
         self._pause_for(self._leader(), 0.5, 4.0)
@@ -170,10 +181,11 @@ class Adversary:
     # With links.
 
     def cut_clients(self) -> None:
-        for member in self._cluster.members:
-            self._faults.cut(CLIENT, member)
-        self._wait(0.2, 5.0)
-        self._faults.mend(CLIENT)
+        with self._outage():
+            for member in self._cluster.members:
+                self._faults.cut(CLIENT, member)
+            self._wait(0.2, 5.0)
+            self._faults.mend(CLIENT)
 
     def cut_one_client(self) -> None:
         self._faults.cut(CLIENT, self._member(), one_way=self._choice.random() < 0.5)
@@ -185,10 +197,8 @@ class Adversary:
         self._wait(1.0, 3.0)
 
     def reset_clients(self) -> None:
-        for member in self._cluster.members:
-            self._faults.reset(CLIENT, member)
-        self._wait(0.0, 2.0)
-        self._faults.mend(CLIENT)
+        with self._all_reset():
+            self._wait(0.0, 2.0)
 
     def cut_members(self) -> None:
         one, other = self._choice.sample(list(self._cluster.members), 2)
@@ -204,6 +214,17 @@ class Adversary:
         self._faults.isolate(self._leader(), clients=self._choice.random() < 0.5)
         self._wait(1.0, 7.0)
 
+    @contextmanager
+    def _all_reset(self) -> Iterator[None]:
+        """Let no client reach any member."""
+        with self._outage():
+            for member in self._cluster.members:
+                self._faults.reset(CLIENT, member)
+            try:
+                yield
+            finally:
+                self._faults.mend(CLIENT)
+
     # With history.
 
     def compact(self) -> None:
@@ -213,13 +234,11 @@ class Adversary:
 
     def compact_unseen(self) -> None:
         """Give up history that nobody can have read: they are all cut off meanwhile."""
-        for member in self._cluster.members:
-            self._faults.reset(CLIENT, member)
-        before = self._truth.reached
-        self._truth.wait(before + self._choice.randint(10, 100), 10)
-        self._compact(self._truth.reached - self._choice.choice([0, 3]))
-        self._wait(0.0, 1.0)
-        self._faults.mend(CLIENT)
+        with self._all_reset():
+            before = self._truth.reached
+            self._truth.wait(before + self._choice.randint(10, 100), 10)
+            self._compact(self._truth.reached - self._choice.choice([0, 3]))
+            self._wait(0.0, 1.0)
 
     def _compact(self, revision: int) -> None:
         # Noted before it is asked for: without an answer it may have been done.
@@ -230,7 +249,5 @@ class Adversary:
 
     def overrun_v2(self) -> None:
         """Have v2 forget what nobody can have read."""
-        for member in self._cluster.members:
-            self._faults.reset(CLIENT, member)
-        self._overrun()
-        self._faults.mend(CLIENT)
+        with self._all_reset():
+            self._overrun()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from etcd_watcher import Compacted, ConnectionFailed, Event, Gap, Watcher, WatcherClosed
 from etcd_watcher.journal import Record
@@ -20,6 +21,9 @@ Newest = Callable[[], int]
 
 PATIENCE = 60.0
 """Seconds after which what should come counts as never coming."""
+
+ASK_AGAIN = 0.1
+"""Seconds until one who could not subscribe tries again."""
 
 
 @dataclass(eq=False)
@@ -91,7 +95,6 @@ class Audience:
         self.listeners: list[Listener] = []
         self.records: list[Record] = []
         """What stood in the journal."""
-        self.missed_records = 0
         self.troubles: list[str] = []
         """What ought not to have happened, beside to the events."""
         self._truth = truth
@@ -100,8 +103,7 @@ class Audience:
         self._subscribed: dict[Listener, Callable[[Event], None]] = {}
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._cursor = watcher.journal.cursor()
-        self._start("reader", self._read_journal)
+        self._listen_to_the_journal()
 
     def _start(self, name: str, body: Callable[[], None]) -> None:
         def run() -> None:
@@ -116,11 +118,15 @@ class Audience:
         self._threads.append(thread)
         thread.start()
 
-    def _read_journal(self) -> None:
-        while not self.watcher.journal.closed:
-            self._cursor.wait(1.0)
-            self.records += self._cursor.read()
-            self.missed_records = self._cursor.missed
+    def _listen_to_the_journal(self) -> None:
+        """Keep what is appended: a small journal may have forgotten it before a cursor reads it."""
+        append = self.watcher.journal.append
+
+        def keep(records: Sequence[Record], *more: Any) -> None:
+            self.records += records
+            append(records, *more)
+
+        self.watcher.journal.append = keep  # type: ignore[assignment,method-assign]
 
     # Ways to listen.
 
@@ -169,6 +175,7 @@ class Audience:
                         listener.told.append((time.monotonic(), event))
             except ConnectionFailed:
                 self.listeners.remove(listener)
+                self._ending.wait(ASK_AGAIN)
             except Compacted as lost:
                 since = lost.revision
             else:
@@ -185,6 +192,7 @@ class Audience:
             try:
                 guest = self.on(f"guest-{number}", keys, prefix=prefix)
             except ConnectionFailed:
+                self._ending.wait(ASK_AGAIN)
                 continue
             self._ending.wait(self._choice.uniform(0.2, 3.0))
             self._leave(guest, keys)

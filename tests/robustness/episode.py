@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,9 @@ __all__ = ["Episode", "Outcome", "Plan"]
 
 V2_HISTORY = 1000
 """Changes that a v2 server remembers."""
+
+OVERRUN, OVERRUNNERS = 200, 8
+"""Changes of a flood at a time, before the recorders are waited for, and threads that make it."""
 
 ASK_AGAIN = 0.1
 
@@ -80,6 +84,7 @@ class Outcome:
     broken_truth: list[str] = field(default_factory=list)
     """Why the truth is not known: nobody can be judged then."""
     log: list[tuple[float, str]] = field(default_factory=list)
+    outages: list[tuple[float, float]] = field(default_factory=list)
     audiences: list[Audience] = field(default_factory=list)
     histories: dict[str, History] = field(default_factory=dict)
 
@@ -138,6 +143,7 @@ class Episode:
                 for writer in [each for api in self._writers for each in self._writers[api]]:
                     writer.close()
             outcome.faults, outcome.log = adversary.done, adversary.log
+            outcome.outages = adversary.outages
             lasts = {api: self._end_of(api) for api in ("v3", "v2")}
             for audience in self._audiences:
                 audience.finish(lasts[audience.watcher.api])
@@ -193,16 +199,11 @@ class Episode:
 
     def _overrun_v2(self) -> None:
         """Write more than v2 remembers, no faster than the recorders can follow."""
-        with closing(Voice(2.0)) as voice:
-            for number in range(V2_HISTORY + 100):
-                try:
-                    voice.v2(
-                        self._cluster.leader.direct_url, "PUT", f"/{FOREIGN}over", {"value": "1"}
-                    )
-                except (Unanswered, Refused, ConnectionFailed):
-                    return
-                if number % 200 == 0:
-                    self._wait_for_recorders(voice.index - 300)
+        with suppress(ConnectionFailed), ThreadPoolExecutor(OVERRUNNERS) as pool:
+            url = self._cluster.leader.direct_url
+            for _ in range(V2_HISTORY // OVERRUN + 1):
+                index = max(pool.map(partial(_overrun, url), range(OVERRUNNERS)))
+                self._wait_for_recorders(index - 300)
 
     def _wait_for_recorders(self, index: int) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -287,7 +288,16 @@ class Episode:
             history = outcome.histories[api] = truth.history(lasts[api])
             for audience in self._audiences:
                 if audience.watcher.api == api:
-                    findings.add(judge(audience, truth, history))
+                    findings.add(judge(audience, truth, history, outcome.outages))
+
+
+def _overrun(url: str, _: int) -> int:
+    """Write some of a flood, and give the newest index."""
+    with closing(Voice(2.0)) as voice, suppress(Unanswered, Refused):
+        for _ in range(OVERRUN // OVERRUNNERS):
+            voice.v2(url, "PUT", f"/{FOREIGN}flood", {"value": "1"})
+        return voice.index
+    return 0
 
 
 def _direct_url(member: Member) -> str:

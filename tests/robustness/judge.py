@@ -10,11 +10,13 @@ from etcd_watcher import Event, Gap
 from etcd_watcher.journal import Record
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.testing import History, Violation, check
-from etcd_watcher.testing.evidence import Scope
 from tests.robustness.audience import Audience, Listener
 from tests.robustness.truth import Truth
 
 __all__ = ["Findings", "judge"]
+
+Outage = tuple[float, float]
+"""From when to when nobody could reach any member, by the monotonic clock."""
 
 LOST = {"reliable", "resumable", "atomic"}
 
@@ -31,13 +33,16 @@ class Findings:
         How many of these were made by resyncs.
     lost, duplicated, disordered, wrong : int
         Violations: events that never came; came twice; came too late; all others.
-    gaps, compacted_gaps : int
+    gaps, real_gaps : int
         Gaps that were declared, and those of them that end right before a compaction and begin
         behind what was told: that are what they say. On v2 it cannot be known where the server's
         history begins, so there a gap counts if something is lost in it.
     silence : float
         The longest time, in seconds, between a write that a recorder at a member had seen and its
-        delivery to a subscriber that does not dawdle.
+        delivery to a subscriber that does not dawdle, less the time in which no member could be
+        reached by it.
+    unknowable : int
+        Violations that were let pass, because nobody could know better; see `_unknowable`.
     faults : list of str
         Each thing that was wrong, in words.
     """
@@ -49,6 +54,7 @@ class Findings:
     duplicated: int = 0
     disordered: int = 0
     wrong: int = 0
+    unknowable: int = 0
     gaps: int = 0
     real_gaps: int = 0
     silence: float = 0.0
@@ -67,20 +73,19 @@ class Findings:
                 setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def judge(audience: Audience, truth: Truth, history: History) -> Findings:
+def judge(
+    audience: Audience, truth: Truth, history: History, outages: Sequence[Outage] = ()
+) -> Findings:
     """Check every stream of a watcher: its journal, and what each listener was told."""
     findings = Findings(faults=list(audience.troubles))
     feed_gaps = [each for each in audience.records if isinstance(each, Gap) and not each.subscriber]
-    if audience.missed_records:
-        findings.faults.append(f"{audience.name}: its journal was not read to the end")
-    else:
-        _judge_journal(audience, history, findings)
+    _judge_journal(audience, history, findings)
     for listener in audience.listeners:
         if listener.begun is None:
             continue
         _judge_listener(listener, feed_gaps, history, findings)
         if listener.quick:
-            findings.silence = max(findings.silence, _silence(listener, truth))
+            findings.silence = max(findings.silence, _silence(listener, truth, outages))
     return findings
 
 
@@ -97,7 +102,9 @@ def _judge_journal(audience: Audience, history: History, findings: Findings) -> 
         and not (isinstance(each, Event) and not _within(each, scope, history.last))
     ]
     since = min(scope.values())
-    _count(findings, f"{audience.name}/journal", covered, history, scope, since, history.last, [])
+    name = f"{audience.name}/journal"
+    violations = check(covered, history, scope=scope, since=since, until=history.last)
+    _count(findings, name, covered, (), violations)
 
 
 def _within(event: Event, scope: Mapping[KeyRange, int], last: int) -> bool:
@@ -120,8 +127,34 @@ def _judge_listener(
         )
         since = listener.before + 1
     gaps = _gaps_of(listener, feed_gaps, since)
-    scope = listener.scope
-    _count(findings, listener.name, told, history, scope, since, listener.until, gaps)
+    violations = check(
+        told, history, scope=listener.scope, since=since, until=listener.until, gaps=gaps
+    )
+    begun_earlier = [each for each in feed_gaps if each.first < since <= each.last]
+    known = [each for each in violations if not _unknowable(each, begun_earlier, since, history)]
+    findings.unknowable += len(violations) - len(known)
+    _count(findings, listener.name, told, gaps, known)
+
+
+def _unknowable(
+    violation: Violation, begun_earlier: list[Gap], since: int, history: History
+) -> bool:
+    """Tell whether nobody could know better.
+
+    Somebody subscribed to a key that others had, while the feed was behind a gap. A key that came
+    in that gap, before the subscription, and went in it, is known to nobody; of one that went in it
+    nobody knows whether that was before the subscription.
+    """
+    key = violation.raw_key
+    return (
+        violation.name == "gaps"
+        and key is not None
+        and any(
+            history.at(key, gap.last + 1) is None
+            and any(each.raw_key == key for each in history.between(gap.first, since - 1))
+            for gap in begun_earlier
+        )
+    )
 
 
 def _firsts(gaps: Iterable[Gap]) -> list[int]:
@@ -149,15 +182,11 @@ def _count(
     findings: Findings,
     name: str,
     stream: Sequence[Record],
-    history: History,
-    scope: Scope,
-    since: int,
-    until: int | None,
-    gaps: list[Gap],
+    gaps: Sequence[Gap],
+    violations: list[Violation],
 ) -> None:
     events = [each for each in stream if isinstance(each, Event)]
     declared = [*gaps, *(each for each in stream if isinstance(each, Gap))]
-    violations = check(stream, history, scope=scope, since=since, until=until, gaps=gaps)
     findings.streams += 1
     findings.delivered += len(events)
     findings.synthetic += sum(each.synthetic for each in events)
@@ -180,11 +209,13 @@ def _sort(findings: Findings, name: str, violations: list[Violation]) -> None:
     findings.faults += [f"{name}: {each}" for each in violations]
 
 
-def _silence(listener: Listener, truth: Truth) -> float:
+def _silence(listener: Listener, truth: Truth, outages: Sequence[Outage]) -> float:
     """Give the longest time that a committed write waited for its delivery."""
-    waits = [
-        when - truth.seen(event.revision)
-        for when, event in listener.told
-        if not event.synthetic and truth.has(event.revision)
-    ]
-    return max(waits, default=0.0)
+    longest = 0.0
+    for when, event in listener.told:
+        if not event.synthetic and truth.has(event.revision):
+            seen = truth.seen(event.revision)
+            if when - seen > longest:
+                out = sum(max(0.0, min(when, end) - max(seen, start)) for start, end in outages)
+                longest = max(longest, when - seen - out)
+    return longest

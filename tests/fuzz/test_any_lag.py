@@ -1,0 +1,136 @@
+"""However somebody falls behind, and whatever the server forgets meanwhile: in the end all agree.
+
+Readers of a store in memory that stand still and go on, with mailboxes and journals of a few
+events, while keys come and go, connections break and history is compacted.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etcd_watcher import Event, Watcher
+from etcd_watcher import catchup as catchup_module
+from etcd_watcher import mailbox as mailbox_module
+from etcd_watcher.errors import ConnectionFailed
+from etcd_watcher.keys import KeyRange
+from tests.fake_store import PATIENCE, FakeStore
+from tests.fuzz.depth import drawn, patient
+
+KEYS = ["k/a", "k/b", "k/c"]
+
+Step = tuple[str, int]
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["put", "delete"]), st.integers(0, 2)),
+        st.tuples(st.just("many"), st.integers(1, 12)),
+        st.tuples(st.just("all"), st.integers(0, 2)),
+        st.tuples(st.sampled_from(["stand", "go on"]), st.integers(0, 1)),
+        st.tuples(st.just("compact"), st.integers(0, 6)),
+        st.tuples(st.just("hold"), st.just(0)),
+        st.tuples(st.just("let go"), st.just(0)),
+        st.tuples(st.just("break"), st.integers(0, 3)),
+        st.tuples(st.just("fail"), st.integers(1, 2)),
+    ),
+    max_size=24,
+)
+
+
+class Reader:
+    """Somebody who can be made to stand still, and believes what it is told."""
+
+    def __init__(self) -> None:
+        self.believes: dict[str, str] = {}
+        self.told: list[Event] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def __call__(self, event: Event) -> None:
+        self.go_on.wait(PATIENCE)
+        self.told.append(event)
+        if event.value is None:
+            self.believes.pop(event.key, None)
+        else:
+            self.believes[event.key] = event.value
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have mailboxes lag early, and catch up in small steps."""
+    monkeypatch.setattr(mailbox_module, "MAILBOX_EVENTS", 4)
+    monkeypatch.setattr(catchup_module, "CHUNK", 3)
+    monkeypatch.setattr(catchup_module, "RETRY", 0.005)
+
+
+@pytest.mark.usefixtures("_small")
+@drawn(few=100, many=1500)
+def test_in_the_end_everybody_believes_what_is_so(examples: int) -> None:
+    @patient(examples)
+    @given(STEPS, st.sampled_from([1, 4, 100]), st.sampled_from([1, 3, 50]))
+    def believed(steps: list[Step], journal_events: int, at_once: int) -> None:
+        store, readers = FakeStore(), [Reader(), Reader()]
+        store.at_once = at_once
+        with Watcher(store, journal_events=journal_events) as watcher:
+            for reader in readers:
+                watcher.on("k/", prefix=True)(reader)
+            for number, step in enumerate(steps):
+                take(store, readers, step, str(number))
+            for reader in readers:
+                reader.go_on.set()
+            for watch in list(store.watches):
+                watch.hold(held=False)
+            store.commit(("k/end", "end"))
+            watcher.sync(PATIENCE)
+            for reader in readers:
+                check(reader, store)
+
+    believed()
+
+
+def take(store: FakeStore, readers: list[Reader], step: Step, value: str) -> None:
+    name, number = step
+    if name in {"put", "delete", "many", "all"}:
+        write(store, name, number, value)
+    elif name in {"stand", "go on"}:
+        go_on = readers[number].go_on
+        (go_on.set if name == "go on" else go_on.clear)()
+    elif name == "compact":
+        store.compact(max(store.compacted, store.now - number))
+    elif name in {"hold", "let go"}:
+        store.watches[-1].hold(held=name == "hold")
+    elif name == "break":
+        store.breaks[len(store.watches) + 1] = number
+        store.watches[-1].push(ConnectionFailed("away"))
+    else:
+        store.fail_next("watch", *[ConnectionFailed("away")] * number)
+
+
+def write(store: FakeStore, name: str, number: int, value: str) -> None:
+    there = living(store)
+    if name == "put":
+        store.commit((KEYS[number], value))
+    elif name == "delete":
+        if KEYS[number] in there:
+            store.commit((KEYS[number], None))
+    elif name == "many":
+        for each in range(number):
+            store.commit((KEYS[each % 3], f"{value}.{each}"))
+    else:
+        store.commit(*((key, None if key in there else value) for key in KEYS))
+
+
+def living(store: FakeStore) -> dict[str, str]:
+    found = store._state(KeyRange.of_prefix(b"k/"), store.now)
+    return {each.raw_key.decode(): each.raw_value.decode() for each in found}
+
+
+def check(reader: Reader, store: FakeStore) -> None:
+    assert reader.believes == living(store)
+    revisions = [each.revision for each in reader.told]
+    assert revisions == sorted(revisions)
+    places = [(each.revision, each.raw_key) for each in reader.told]
+    assert len(places) == len(set(places)), "told twice"
