@@ -9,8 +9,9 @@ from etcd_watcher.keys import KeyRange
 __all__ = ["Lives"]
 
 MOST_GRAVES = 100_000
-"""Ended lives that are kept for those who lag. There are no more of them than keys that existed
-when somebody began to lag, so the bound is met only by who watches more keys than that."""
+"""Ended lives that are kept for those who lag: a bound on memory. From there on one of a key's lives
+goes for the next one of it, and a deletion may be told that was told already; and of keys that were
+deleted while somebody lagged no more than this many are known."""
 
 
 class Lives:
@@ -44,15 +45,23 @@ class Lives:
         ----------
         lagging_since : int
             The newest of the revisions from which on somebody has still to be told; 0 where nobody
-            lags.
+            lags. A life that began behind it counts too: the journal may still tell them of its
+            beginning, and be gone before they come to its end.
         """
         born = self._born.pop(key, None)
         if born is None:
             if self._unknown is not None:
                 self._unknown[key] = revision
-        elif born < lagging_since and self._count < MOST_GRAVES:
-            self._graves.setdefault(key, []).append((born, revision))
+        elif lagging_since:
+            self._bury(key, born, revision)
+
+    def _bury(self, key: bytes, born: int, died: int) -> None:
+        if self._count < MOST_GRAVES:
+            self._graves.setdefault(key, []).append((born, died))
             self._count += 1
+        elif key in self._graves:
+            lives = self._graves[key]
+            lives[-1] = (lives[-1][0], died)
 
     def begin_census(self) -> None:
         """Begin to note what `count` has to know."""

@@ -33,11 +33,13 @@ def test_only_those_who_lag_have_graves_kept_for_them() -> None:
     assert lives.gone(5, 9, everybody) == []
 
 
-def test_a_life_that_began_behind_everybody_is_nobodys_news() -> None:
+def test_a_life_that_began_behind_everybody_counts_too() -> None:
+    # They may be told of its beginning by the journal, and then lose sight of its end.
     lives = Lives()
     lives.put(b"a", 7)
     lives.delete(b"a", 8, lagging_since=5)
     assert lives.gone(5, 9, everybody) == []
+    assert lives.gone(8, 9, everybody) == [b"a"]
 
 
 def test_gone_is_who_was_there_before_and_died_in_between() -> None:
