@@ -20,6 +20,9 @@ from etcd_watcher.keys import KeyRange
 from tests.fake_store import PATIENCE, FakeStore
 from tests.fuzz.depth import drawn, patient
 
+MOMENT = 0.01
+"""Seconds in which a reader has all that there is for it."""
+
 KEYS = ["k/a", "k/b", "k/c"]
 
 Step = tuple[str, int]
@@ -30,6 +33,7 @@ STEPS = st.lists(
         st.tuples(st.just("many"), st.integers(1, 12)),
         st.tuples(st.just("all"), st.integers(0, 2)),
         st.tuples(st.sampled_from(["stand", "go on"]), st.integers(0, 1)),
+        st.tuples(st.sampled_from(["first reads", "second reads"]), st.integers(1, 9)),
         st.tuples(st.just("compact"), st.integers(0, 6)),
         st.tuples(st.just("hold"), st.just(0)),
         st.tuples(st.just("let go"), st.just(0)),
@@ -46,16 +50,34 @@ class Reader:
     def __init__(self) -> None:
         self.believes: dict[str, str] = {}
         self.told: list[Event] = []
-        self.go_on = threading.Event()
-        self.go_on.set()
+        self._changed = threading.Condition()
+        self._stands = False
+        self._may_read = 0
+        """How many events it takes although it stands."""
 
     def __call__(self, event: Event) -> None:
-        self.go_on.wait(PATIENCE)
-        self.told.append(event)
-        if event.value is None:
-            self.believes.pop(event.key, None)
-        else:
-            self.believes[event.key] = event.value
+        with self._changed:
+            self._changed.wait_for(lambda: not self._stands or self._may_read, PATIENCE)
+            self._may_read -= self._stands
+            self.told.append(event)
+            if event.value is None:
+                self.believes.pop(event.key, None)
+            else:
+                self.believes[event.key] = event.value
+            self._changed.notify_all()
+
+    def stand(self, stands: bool) -> None:  # noqa: FBT001 - a switch
+        """Stand still, or go on."""
+        with self._changed:
+            self._stands, self._may_read = stands, 0
+            self._changed.notify_all()
+
+    def read(self, number: int) -> None:
+        """Take so many events, or what there is for a moment, and stand still."""
+        with self._changed:
+            self._stands, self._may_read = True, number
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._may_read, MOMENT)
 
 
 @pytest.fixture
@@ -80,7 +102,7 @@ def test_in_the_end_everybody_believes_what_is_so(examples: int) -> None:
             for number, step in enumerate(steps):
                 take(store, readers, step, str(number))
             for reader in readers:
-                reader.go_on.set()
+                reader.stand(False)  # noqa: FBT003 - a switch
             for watch in list(store.watches):
                 watch.hold(held=False)
             store.commit(("k/end", "end"))
@@ -96,8 +118,9 @@ def take(store: FakeStore, readers: list[Reader], step: Step, value: str) -> Non
     if name in {"put", "delete", "many", "all"}:
         write(store, name, number, value)
     elif name in {"stand", "go on"}:
-        go_on = readers[number].go_on
-        (go_on.set if name == "go on" else go_on.clear)()
+        readers[number].stand(name == "stand")
+    elif name in {"first reads", "second reads"}:
+        readers[name == "second reads"].read(number)
     elif name == "compact":
         store.compact(max(store.compacted, store.now - number))
     elif name in {"hold", "let go"}:
