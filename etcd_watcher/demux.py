@@ -10,7 +10,7 @@ from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.lives import Lives
-from etcd_watcher.mailbox import Mailbox, logger
+from etcd_watcher.mailbox import MAILBOX_BYTES, Mailbox, logger, room_for
 from etcd_watcher.router import Router
 from etcd_watcher.subscriber import shown
 
@@ -49,13 +49,14 @@ class Demux:
         for event in events:
             revision = event.revision
             watched = False
+            room = room_for(event)
             for route in match(event.raw_key):
                 if revision <= route.start:
                     continue
                 watched = True
                 for subscription, mailbox in route.subscriptions:
                     if revision > subscription.start:
-                        if mailbox.offer(event, subscription):
+                        if mailbox.offer(event, subscription, room):
                             self._lagging.add(mailbox)
                         touched[mailbox] = None
             if watched:
@@ -177,6 +178,9 @@ class Demux:
                 return True
             if start < mailbox.covered_from or start <= self.journal.forgotten:
                 return False
+            # What is taken out stays here when the journal has forgotten it.
+            average = self.journal.size // max(1, len(self.journal))
+            limit = min(limit, max(1, MAILBOX_BYTES // max(1, average)))
             records, at_end = self.journal.since(start, limit)
             self.fill(mailbox, [each for each in records if isinstance(each, Event)])
             mailbox.lag_from = None if at_end else self.journal_revision(records) + 1

@@ -17,11 +17,17 @@ from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
 
-__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "Witness", "attend"]
+__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "Witness", "attend", "room_for"]
 
 MAILBOX_EVENTS = 2048
 """Events that a mailbox holds before its subscriber counts as lagging. They are the journal's own
 objects, so that a full mailbox costs about 16 bytes an event."""
+
+MAILBOX_BYTES = 16 * 1024 * 1024
+"""Bytes that large values may take in a mailbox, once the journal has forgotten their events."""
+
+LARGE = MAILBOX_BYTES // (2 * MAILBOX_EVENTS)
+"""Bytes from which a value is large: it comes twice, as the value and as that before the next."""
 
 SLICE = 0.005
 """Seconds for which one mailbox keeps a worker before others get their turn."""
@@ -43,6 +49,12 @@ UNAWAITED = (
 )
 
 logger = logging.getLogger("etcd_watcher")
+
+
+def room_for(event: Event) -> int:
+    """Give how many events such as this one a mailbox holds."""
+    size = len(event.raw_value or b"")
+    return MAILBOX_EVENTS if size < LARGE else max(1, MAILBOX_BYTES // (2 * size))
 
 
 class Refill(Protocol):
@@ -170,15 +182,16 @@ class Mailbox:
             found.insert(0, exact)
         return [each for each in found if event.revision > each.start]
 
-    def offer(self, event: Event, subscription: Subscription) -> bool:
-        """Put one event in, or begin to lag; True when it just began.
+    def offer(self, event: Event, subscription: Subscription, room: int | None = None) -> bool:
+        """Put one event in, or begin to lag where there are `room` already; True when it just began.
 
         Called by the feed's thread under the demux's lock.
         """
         queue = self.queue
         if self.lag_from is not None:
             return False
-        if len(queue) >= MAILBOX_EVENTS and queue[-1][0].revision != event.revision:
+        room = MAILBOX_EVENTS if room is None else room
+        if len(queue) >= room and queue[-1][0].revision != event.revision:
             self.lag_from = event.revision
             return True
         queue.append((event, subscription))

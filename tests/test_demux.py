@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etcd_watcher import demux as demux_module
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
@@ -277,3 +278,23 @@ def test_however_slowly_it_reads_it_gets_each_event_once_and_in_order(
                     found.append(reader.mailbox.queue.popleft()[0])
         found += reader.take_all()
     assert found == [each for each in published if not key or each.raw_key == key]
+
+
+def test_a_mailbox_holds_fewer_of_large_events(
+    demux: Demux, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox_module, "MAILBOX_BYTES", 1000)
+    monkeypatch.setattr(mailbox_module, "LARGE", 50)
+    monkeypatch.setattr(demux_module, "MAILBOX_BYTES", 1000)
+    lags = Counter(demux)
+    lags.mailbox.notify = lambda: None
+    lags.subscribe(b"k", prefix=False)
+    for revision in range(1, 20):
+        publish(demux, event(revision, "k", b"x" * 100))
+    assert len(lags.mailbox.queue) == 5
+    assert lags.mailbox.lag_from == 6
+    lags.mailbox.queue.clear()
+    demux.refill_from_journal(lags.mailbox, 100)
+    assert [each.revision for each, _ in lags.mailbox.queue] == [6]  # 400 bytes each, beside values
+    publish(demux, event(20, "k", b"x"))
+    assert lags.mailbox.lag_from == 7
