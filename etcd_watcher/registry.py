@@ -58,6 +58,8 @@ class Registry:
         self._recurring: dict[Hashable, tuple[int, Mailbox]] = {}
         """By the name under which a notebook makes the same subscriber again, with the cell."""
         self._watched: tuple[WatchedKey, ...] | None = None
+        self._header = (0, Header(store.api))
+        """What a recording begins with, and the state of the router that it tells of."""
         """What `watched` gave last; None since something has changed."""
         self.orphans: deque[Callable[[], None]] = deque()
         """Ends of streams that were collected. The collector may run with any lock held, so it
@@ -307,10 +309,14 @@ class Registry:
             return self._watched
 
     def header(self) -> Header:
-        """Give what a recording begins with: the API, and all that is watched now."""
+        """Give what a recording begins with: the same object until other keys are watched."""
         with self._demux.lock:
-            keys = tuple((route.scope.start, route.prefix) for route in self._demux.router)
-        return Header(self._store.api, keys)
+            changes, header = self._header
+            if changes != self._demux.router.changes:
+                keys = tuple((route.scope.start, route.prefix) for route in self._demux.router)
+                header = Header(self._store.api, keys)
+                self._header = (self._demux.router.changes, header)
+            return header
 
     def mailboxes(self) -> list[Mailbox]:
         """Give every mailbox there is, those of streams too."""

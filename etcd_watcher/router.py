@@ -51,6 +51,8 @@ class Router:
         """All of them, in the order in which they came."""
         self._exact: dict[bytes, Route] = {}
         self._prefixes: dict[int, dict[bytes, Route]] = {}
+        self.changes = 0
+        """How often a route came or went: who keeps a list of them sees whether it is still true."""
 
     def find(self, scope: KeyRange, *, prefix: bool) -> Route | None:
         """Give the route of exactly this key or prefix."""
@@ -58,6 +60,7 @@ class Router:
 
     def add(self, route: Route) -> None:
         """Add a route that is not there yet."""
+        self.changes += 1
         start = route.scope.start
         self._routes[start, route.prefix] = route
         if route.prefix:
@@ -67,6 +70,7 @@ class Router:
 
     def remove(self, route: Route) -> None:
         """Take a route out."""
+        self.changes += 1
         start = route.scope.start
         del self._routes[start, route.prefix]
         if not route.prefix:

@@ -59,7 +59,7 @@ class Waiter:
     def sync(self, timeout: float) -> None:
         """Wait until every change committed by now has been delivered; see `Watcher.sync`."""
         deadline = time.monotonic() + timeout
-        revision = self._arrive(deadline, timeout)
+        revision = self.arrive(timeout)
         late = self._pool.settle(revision, deadline - time.monotonic())
         self._check_open()
         if late:
@@ -69,8 +69,9 @@ class Waiter:
                 f"returned for all changes up to revision {revision}: {names}"
             )
 
-    def _arrive(self, deadline: float, timeout: float) -> int:
+    def arrive(self, timeout: float) -> int:
         """Wait until every change committed by now is in the journal; give the newest revision."""
+        deadline = time.monotonic() + timeout
         revision = self._newest_revision(deadline, timeout)
         if not self._feed.wait_complete(revision, deadline - time.monotonic()):
             self._check_open()
@@ -223,7 +224,7 @@ class Waiter:
                 return None
             self._check_open()
             if expectation.complete:
-                self._arrive(deadline, timeout)
+                self.arrive(max(0.001, deadline - time.monotonic()))
                 settled = True
             elif not self._journal.wait(position, max(0.0, deadline - time.monotonic())):
                 return f"within {timeout:g} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,7 +15,10 @@ from etcd_watcher.client import Client
 from etcd_watcher.demux import Demux
 from etcd_watcher.event import Event
 from etcd_watcher.expect import AnyOrder, Change
+from etcd_watcher.feed import Feed
+from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.recording.recorder import Recorder
 from etcd_watcher.registry import Registry
 from etcd_watcher.stream import EventStream, open_stream
 from etcd_watcher.waiting import Waiter
@@ -27,6 +31,8 @@ class Witness(Client):
 
     _catch_up: CatchUp
     _demux: Demux
+    _feed: Feed
+    _journal: Journal
     _registry: Registry
     _waiter: Waiter
 
@@ -181,6 +187,42 @@ class Witness(Client):
         """Do what `expect` does without blocking the event loop."""
         return await run_in_thread(
             lambda: self.expect(*steps, within=within, nothing_else=nothing_else, since=since)
+        )
+
+    # Keeping.
+
+    def record(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Recorder:
+        """Write all that comes into the journal to a file, from now on.
+
+        Until `close()`, the end of its `with`, or the watcher's own. What `sync` has waited for is
+        in the file: if this process is killed then, nothing of it is lost. A recording that is
+        there is continued, unless `overwrite` is said. To keep what has come already there is
+        `journal.save`.
+
+        Raises
+        ------
+        ValueError
+            The file cannot be continued: it is no recording (`BadRecording`), it is one of another
+            API or server, or somebody is recording to it.
+        OSError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> with watcher.record("lesson.jsonl"):
+        ...     watcher.put("nokia", "hello")
+        >>> watcher = Watcher(Recording("lesson.jsonl"))
+        """
+        self._check_open()
+        feed, timeout = self._feed, self._timeout
+        return Recorder(
+            path,
+            self._journal,
+            self._demux.lock,
+            complete=lambda: feed.revision,
+            newest=lambda: feed.newest_revision(timeout),
+            arrive=self._waiter.arrive,
+            overwrite=overwrite,
         )
 
     def _with_ranges(self, step: Change | AnyOrder) -> Sequence[tuple[Change, KeyRange]]:
