@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import Conflict, ConnectionFailed, RequestRejected, StoreClosed
+from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import v3_permissions, wire
 from etcd_watcher.stores.base import (
@@ -22,6 +23,8 @@ from etcd_watcher.stores.base import (
     TimeToLive,
 )
 from etcd_watcher.stores.v3_connection import Connection
+from etcd_watcher.stores.v3_history import WATCHERS, Segments
+from etcd_watcher.stores.v3_lineage import tell
 from etcd_watcher.stores.v3_outbox import range_end
 from etcd_watcher.stores.v3_watch import V3Watch
 
@@ -49,6 +52,8 @@ class V3Store:
         User and certificates.
     prev_values : bool
         Whether events bring the value before. It costs the server one read an event.
+    history_watchers : int
+        How many watchers may read the past at one time, 1 to 100.
     """
 
     api = "v3"
@@ -59,6 +64,7 @@ class V3Store:
         *,
         credentials: Credentials | None = None,
         prev_values: bool = True,
+        history_watchers: int = WATCHERS,
     ) -> None:
         self.endpoints = tuple(endpoints)
         self.prev_values = prev_values
@@ -79,6 +85,9 @@ class V3Store:
         """A key that somebody is interested in: it may be the first that we may read."""
         self._allowed: list[KeyRange] | None = None
         """What our user may read, as far as we were told; None for everything."""
+        self._history_watchers = history_watchers
+        self._histories: set[Segments] = set()
+        """What reads the past at present."""
 
     @property
     def endpoint(self) -> str:
@@ -344,6 +353,27 @@ class V3Store:
         except (StoreClosed, ValueError):  # the latter is gRPC's word for a channel that was closed
             raise self._replaced(connection) from None
 
+    def history(
+        self, scope: KeyRange, first: int, last: int
+    ) -> Generator[list[Event], None, int] | None:
+        # Several parts would have to be put in order again; a watch does that.
+        parts = self.readable_parts(scope)
+        return self._history(parts[0], first, last) if len(parts) == 1 else None
+
+    def _history(self, scope: KeyRange, first: int, last: int) -> Generator[list[Event], None, int]:
+        connection = Connection(self.endpoint, self._credentials)
+        segments = Segments(connection, scope, first, last, self._history_watchers)
+        try:
+            with self._lock:
+                if self._closed:
+                    raise StoreClosed("this store is closed")
+                self._histories.add(segments)
+            return (yield from tell(segments, connection, last))
+        finally:
+            self._histories.discard(segments)
+            segments.close()
+            connection.close()
+
     def rotate(self) -> None:
         with self._lock:
             connection, self._connection = self._connection, None
@@ -355,6 +385,9 @@ class V3Store:
         with self._lock:
             self._closed = True
             connection, self._connection = self._connection, None
+            histories = list(self._histories)
+        for each in histories:
+            each.close()
         if connection is not None:
             connection.close()
 

@@ -13,7 +13,7 @@ from etcd_watcher.stores import wire
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection
 
-__all__ = ["decode"]
+__all__ = ["decode", "ended", "mark_expired"]
 
 LEASE_ANSWER = 1.0
 """Seconds we wait to learn whether a deleted key's lease still lives."""
@@ -50,15 +50,11 @@ def decode(changes: Iterable[Any], given: int, connection: Connection) -> list[E
                 leases.add(lease)
             fields = (delete, kv.key, None, prev_value, revision, 0, 0, lease)
             events.append(new(Event, (*fields, "delete", False, False)))
-    return _mark_expired(events, leases, connection) if leases else events
+    return mark_expired(events, ended(leases, connection)) if leases else events
 
 
-def _mark_expired(events: list[Event], leases: set[int], connection: Connection) -> list[Event]:
-    """Tell keys that went with their lease from keys deleted by hand, as v2 does by itself.
-
-    etcd's v3 event does not say. A key deleted while its lease lives was deleted; a lease that is
-    gone took its keys along. The leases are asked for together: one round trip.
-    """
+def ended(leases: Iterable[int], connection: Connection) -> set[int]:
+    """Give those leases that have ended. They are asked for together: one round trip."""
     calls = [
         (
             lease,
@@ -78,6 +74,15 @@ def _mark_expired(events: list[Event], leases: set[int], connection: Connection)
         except grpc.RpcError as error:
             if "not found" in (error.details() or ""):
                 gone.add(lease)
+    return gone
+
+
+def mark_expired(events: list[Event], gone: set[int]) -> list[Event]:
+    """Tell keys that went with their lease from keys deleted by hand, as v2 does by itself.
+
+    etcd's v3 event does not say. A key deleted while its lease lives was deleted; a lease that is
+    gone took its keys along.
+    """
     return [
         event._replace(expired=True, action="expire")
         if event.raw_value is None and event.lease in gone

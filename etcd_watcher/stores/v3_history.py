@@ -1,0 +1,371 @@
+"""The past, read by many watchers at once: what the server gives to one it gives to a hundred.
+
+The server feeds a watcher that is behind no more than 1,000 revisions at a time, ten times a
+second at the best, and reads *all* that lies before the present again for each of them. So one
+watcher gets some 6,500 single puts a second, and the longer the history, the less. But it serves
+up to 512 watchers in one such round. So we cut the history into segments, each with a watcher of
+its own on one stream, and cancel each watcher as soon as it has told its one response. 100,000 puts
+come in one or two rounds instead of a hundred.
+
+A window of segments is asked for at a time, and the next when most of that was taken: the fewer
+rounds, the less the server works, and while nobody takes anything it has nothing to do for us.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from etcd_watcher.errors import (
+    Compacted,
+    ConnectionFailed,
+    EtcdWatcherError,
+    RequestRejected,
+    StoreClosed,
+)
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores.v3_outbox import ask_progress, cancel, create
+from etcd_watcher.stores.v3_segments import Piece, Plan
+
+if TYPE_CHECKING:
+    from etcd_watcher.stores.v3_connection import Connection
+
+__all__ = ["FULL", "WATCHERS", "Segments"]
+
+FULL = 1000
+"""Revisions of our range in one response to a watcher that is behind (`watchBatchMaxRevs` in etcd's
+mvcc). A guess at how long a segment should be, no more: what is complete, pieces tell themselves."""
+
+WATCHERS = 100
+"""Segments in flight at the most. More than 128 responses on their way on one stream and the server
+sets watchers aside, to try again later."""
+
+FIRST_WINDOW = 4
+"""Segments in flight until the first response tells how many revisions it spans."""
+
+HELD_BYTES = 64 * 1024 * 1024
+"""Bytes of pieces that wait for their turn."""
+
+FRAGMENTS_BELOW = 4
+"""Responses that fit into that, below which one may be too large for a message, and fragments
+stay."""
+
+CHANGE_BYTES = 250
+"""Bytes that a change takes in memory beside those it had on the wire."""
+
+BURST = 0.002
+"""Seconds without a response after which the server is taken to have sent its round. Only then
+are events made of what came: this thread would hold Python's lock, and the cancellations would be
+late. A watcher that is not cancelled within 0.1 s is served again, for nothing."""
+
+QUIET_REPLIES = 16
+ASK_EVERY = 0.02
+"""While nothing comes, the server is asked every so many seconds whether there is more; after so
+many replies in a row with no change between, we take it that there is not. The server begins a
+round every 0.1 s and does not reply while it reads; from 3.5.8 on it does not before all was told.
+On older ones that is no proof, and need not be."""
+
+METADATA_ANSWER = 3.0
+"""Seconds we wait for a login."""
+
+
+class Segments:
+    """Reads the changes of one range from revision `first` to `last`, in pieces.
+
+    Its thread receives; `pieces` is for one reader. What comes of it is right in any case, and
+    complete up to where it ends. It may end early, when the server has no more for us at present:
+    then it is for an ordinary watch to tell whether there is nothing, or nothing yet.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        scope: KeyRange,
+        first: int,
+        last: int,
+        watchers: int = WATCHERS,
+    ) -> None:
+        self._connection = connection
+        self._scope = scope
+        self._most = watchers
+        self._state = threading.Condition()
+        """Guards all below; notified whenever a response has come."""
+        self._plan = Plan(first - 1, last)
+        self._width = min(watchers, FIRST_WINDOW)
+        """Segments of the next window."""
+        self._growth = watchers
+        """How many times as many the one after that may have."""
+        self._span = FULL
+        """Revisions of a segment: what a full response has lately spanned."""
+        self._spans: list[int] = []
+        """What those of the present window spanned."""
+        self._newest: Piece | None = None
+        """The piece of the present window that reaches farthest."""
+        self._asked: deque[int] = deque()
+        """Where the watchers begin that the server has not acknowledged yet; it does so in order."""
+        self._watching: dict[int, int] = {}
+        """Where the others begin, by the server's number for each."""
+        self._parts: list[Any] = []
+        """The changes of a revision of which more may come in the next fragment."""
+        self._told = self._told_bytes = 0
+        """Revisions, and their bytes, in the fragments of a response so far."""
+        self._in_fragments = False
+        """Whether responses are asked for in fragments: one alone was over the bound of a message."""
+        self._received = self._seen = 0
+        """Responses that came, and those of them that the reader knows of."""
+        self._quiet = 0
+        """Replies to the question whether there is more, since the last change."""
+        self._ended = False
+        self._failure: EtcdWatcherError | None = None
+        self._outbox: SimpleQueue[Any] = SimpleQueue()
+        self._call: Any = None
+        self._thread = threading.Thread(target=self._run, name="etcd_watcher-history", daemon=True)
+        self._thread.start()
+
+    @property
+    def reached(self) -> int:
+        """The revision up to which `pieces` has given everything."""
+        return min(self._plan.reached, self._plan.last)
+
+    # The reader.
+
+    def pieces(self) -> Iterator[tuple[Piece, int]]:
+        """Give the pieces in order, each with the revision behind which it is news.
+
+        Raises
+        ------
+        Compacted, ConnectionFailed, RequestRejected, StoreClosed
+            Once everything was given that came before the failure.
+        """
+        while (taken := self._take()) is not None:
+            yield taken
+
+    def _take(self) -> tuple[Piece, int] | None:
+        with self._state:
+            self._let_the_burst_in()
+            while (taken := self._plan.take()) is None:
+                if self._failure is not None:
+                    raise self._failure
+                if self._ended or self._plan.reached >= self._plan.last:
+                    return None
+                if self._quiet >= QUIET_REPLIES:
+                    return None
+                if not self._state.wait(ASK_EVERY):
+                    self._outbox.put(ask_progress())
+                self._let_the_burst_in()
+            if not self._asked and not self._watching:
+                self._ask()
+            self._state.notify_all()
+            return taken
+
+    def _let_the_burst_in(self) -> None:
+        while (self._asked or self._watching) and self._received != self._seen:
+            self._seen = self._received
+            self._state.wait(BURST)
+
+    def close(self) -> None:
+        """End it, from any thread."""
+        with self._state:
+            if not self._ended:
+                self._ended = True
+                self._failure = StoreClosed("this history is closed")
+            call = self._call
+            self._state.notify_all()
+        if call is not None:
+            call.cancel()
+        self._thread.join(1.0)
+
+    # The thread.
+
+    def _run(self) -> None:
+        try:
+            while not self._ended:
+                self._follow()
+        except EtcdWatcherError as error:
+            failure = error
+        except Exception as defect:  # noqa: BLE001 - the reader must not wait for a thread that died
+            failure = ConnectionFailed(f"internal error: {defect!r}")
+        else:
+            return
+        with self._state:
+            self._ended = True
+            self._failure = self._failure or failure
+            self._state.notify_all()
+
+    def _follow(self) -> None:
+        """Read one stream to its end."""
+        metadata = [("hasleader", "true"), *self._connection.metadata(METADATA_ANSWER)]
+        outbox: SimpleQueue[Any] = SimpleQueue()
+        with self._state:
+            if self._ended:
+                return
+            self._outbox = outbox
+            self._call = call = self._connection.watch(iter(outbox.get, None), metadata=metadata)
+            self._asked.clear()
+            self._watching.clear()
+            self._parts.clear()
+            self._ask()
+        try:
+            for response in call:
+                with self._state:
+                    self._receive(response)
+                    if self._ended:
+                        return
+            raise ConnectionFailed.to([self._connection.endpoint], "the server ended the watch")
+        except grpc.RpcError as error:
+            if self._ended:
+                return
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or self._in_fragments:
+                raise self._connection.explain(error) from error
+            self._ask_for_less()
+        finally:
+            call.cancel()
+            outbox.put(None)
+
+    def _ask_for_less(self) -> None:
+        """Come nearer to the response that was too large; in the end ask for it in fragments.
+
+        Never from the start: for fragments the server takes time squared in the number of changes.
+        """
+        with self._state:
+            self._in_fragments = self._width == 1
+            self._width, self._growth = max(1, self._width // 4), 2
+
+    def _ask(self) -> None:
+        """Ask for the next window, where there is room and the reader is about to need it."""
+        plan, room = self._plan, self._width - len(self._plan)
+        if not plan.is_next_here:
+            room = max(1, room)  # everybody waits for that one
+        elif 2 * room < self._width or 2 * plan.cost > HELD_BYTES:
+            return
+        self._spans, self._newest = [], None
+        self._told = self._told_bytes = 0
+        for start in plan.missing(self._span, room):
+            self._asked.append(start)
+            self._outbox.put(
+                create(self._scope, start - 1, prev_values=False, fragment=self._in_fragments)
+            )
+
+    def _receive(self, response: Any) -> None:
+        self._received += 1
+        if response.created:
+            self._acknowledge(response)
+        elif response.canceled:
+            self._give_up(response)
+        elif response.events:
+            self._quiet = 0
+            self._keep(response)
+        else:
+            self._quiet += 1
+        if self._is_window_over():
+            self._close_window()
+        self._state.notify_all()
+
+    def _acknowledge(self, response: Any) -> None:
+        start = self._asked.popleft()
+        if not response.canceled and response.watch_id != -1:
+            self._watching[response.watch_id] = start
+            return
+        reason = response.cancel_reason or "the server did not say why"
+        if "auth token" in reason or "revision of auth store" in reason:
+            self._connection.token = None
+            reason = f"the server asks for a new login: {reason}"
+            raise ConnectionFailed.to([self._connection.endpoint], reason)
+        raise RequestRejected(f"{self._connection.endpoint} refused the watch: {reason}")
+
+    def _give_up(self, response: Any) -> None:
+        if self._watching.pop(response.watch_id, None) is None:
+            return  # the answer to a cancellation of ours
+        if not response.compact_revision:
+            reason = f"the server cancelled the watch: {response.cancel_reason}"
+            raise ConnectionFailed.to([self._connection.endpoint], reason)
+        if self._plan.missing(1, 1)[0] < response.compact_revision:
+            raise Compacted(response.compact_revision)
+
+    def _keep(self, response: Any) -> None:
+        start = self._watching.get(response.watch_id)
+        if start is None:
+            return  # it was sent before the server heard of our cancellation
+        changes: Any = response.events
+        if self._in_fragments:
+            changes = [*self._parts, *changes]
+            self._parts = _last_revision(changes) if response.fragment else []
+            changes = changes[: len(changes) - len(self._parts)]
+            if not changes:
+                return
+        end = changes[-1].kv.mod_revision
+        if response.fragment:
+            self._watching[response.watch_id] = end + 1
+        else:
+            del self._watching[response.watch_id]
+            self._outbox.put(cancel(response.watch_id))
+        piece = Piece(start, end, changes, response.ByteSize() + CHANGE_BYTES * len(changes))
+        self._plan.add(piece)
+        if self._newest is None or end > self._newest.end:
+            self._newest = piece
+        if len(changes) >= FULL:
+            self._spans.append(end - start + 1)
+        if self._in_fragments:
+            self._told += len(_revisions(piece))
+            self._told_bytes += piece.cost
+        self._hold_less()
+
+    def _hold_less(self) -> None:
+        """Keep to the bound on memory."""
+        if self._plan.shed(HELD_BYTES):
+            self._width = max(1, self._width // 2)
+        # One that is too large by itself, or fragments: the reader is with them.
+        while self._plan.cost > HELD_BYTES and not self._ended and self._plan.is_next_here:
+            self._state.wait()
+
+    def _is_window_over(self) -> bool:
+        """Tell whether every watcher has told something, but for those that have nothing to tell.
+
+        Behind a response that is not full there is nothing, until something new is written.
+        """
+        if self._asked:
+            return False
+        newest = self._newest
+        return not self._watching or (
+            newest is not None
+            and not self._in_fragments
+            and len(newest.changes) < FULL
+            and min(self._watching.values()) > newest.end
+        )
+
+    def _close_window(self) -> None:
+        for watch_id in self._watching:
+            self._outbox.put(cancel(watch_id))
+        self._watching.clear()
+        if self._newest is not None:
+            if self._is_at_the_end(self._newest):
+                self._ended = True
+                return
+            cost = self._told_bytes or self._newest.cost
+            room = max(1, HELD_BYTES // cost)
+            self._width = min(self._most, room, self._growth * self._width)
+            self._in_fragments = self._in_fragments and room < FRAGMENTS_BELOW
+        if self._spans:
+            self._span = sum(self._spans) // len(self._spans)
+        self._ask()
+
+    def _is_at_the_end(self, newest: Piece) -> bool:
+        """Tell whether the server has told all that it has: its farthest response is not full."""
+        told = self._told if self._in_fragments else len(_revisions(newest))
+        return self._plan.whole and self._plan.farthest < self._plan.last and told < FULL
+
+
+def _revisions(piece: Piece) -> set[int]:
+    return {change.kv.mod_revision for change in piece.changes}
+
+
+def _last_revision(changes: list[Any]) -> list[Any]:
+    """Give the changes at the end that are of one revision."""
+    last = changes[-1].kv.mod_revision
+    first = next(index for index, each in enumerate(changes) if each.kv.mod_revision == last)
+    return changes[first:]

@@ -1,0 +1,341 @@
+"""The past read in segments is the past that one ordinary watch tells: each event, once, in order."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
+from etcd_watcher.event import Event
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.local import LocalEtcd
+from etcd_watcher.stores import history, v3_connection, v3_history, v3_lineage
+from etcd_watcher.stores.history import replay
+from etcd_watcher.stores.v3 import V3Store
+from etcd_watcher.stores.v3_history import Segments
+from tests.stores.v3_past import (
+    ALL,
+    DENSE,
+    NOTHING,
+    ONE,
+    RARE,
+    TIMEOUT,
+    compact,
+    mixed,
+    told_by_a_watch,
+    write,
+)
+
+REVISIONS = 8_000
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture(scope="module", params=["3.4", "3.5"])
+def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
+    """A server with a long and mixed past, which nobody changes."""
+    with LocalEtcd(version=request.param) as server:
+        write(server, mixed(REVISIONS))
+        yield server
+
+
+@pytest.fixture
+def server(any_version: str) -> Iterator[LocalEtcd]:
+    """A server of the test's own."""
+    with LocalEtcd(version=any_version) as made:
+        yield made
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., V3Store]]:
+    """Open stores, and close them in the end."""
+    stores: list[V3Store] = []
+
+    def opened(server: LocalEtcd, **options: Any) -> V3Store:
+        stores.append(V3Store([server.url], **options))
+        stores[-1].connect(TIMEOUT)
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        store.close()
+
+
+def told(store: V3Store, scope: KeyRange, first: int, last: int) -> list[Event]:
+    return list(itertools.chain.from_iterable(replay(store, scope, first, last)))
+
+
+def ways(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Count the events that came by segments, and those by an ordinary watch."""
+    counts = {"segments": 0, "watch": 0}
+    by_a_watch, by_segments = history.by_a_watch, V3Store.history
+
+    def counted(way: str, batches: Any) -> Any:
+        while True:
+            try:
+                events = next(batches)
+            except StopIteration as end:
+                return end.value
+            counts[way] += len(events)
+            yield events
+
+    monkeypatch.setattr(history, "by_a_watch", lambda *args: counted("watch", by_a_watch(*args)))
+    monkeypatch.setattr(V3Store, "history", lambda *args: counted("segments", by_segments(*args)))
+    return counts
+
+
+@pytest.mark.parametrize("scope", [ALL, DENSE, RARE, ONE, NOTHING], ids=lambda each: each.start)
+@pytest.mark.parametrize("first", [1, 5000], ids=["from the start", "from the middle"])
+def test_it_tells_what_a_watch_tells(
+    past: LocalEtcd, connect: Callable[..., V3Store], scope: KeyRange, first: int
+) -> None:
+    store = connect(past)
+    last = store.revision(TIMEOUT)
+    assert last > REVISIONS / 2
+    assert told(store, scope, first, last) == told_by_a_watch(store, scope, first, last)
+
+
+@pytest.mark.parametrize("watchers", [1, 2, 7])
+def test_fewer_watchers_tell_the_same(
+    past: LocalEtcd, connect: Callable[..., V3Store], watchers: int
+) -> None:
+    store = connect(past, history_watchers=watchers)
+    last = store.revision(TIMEOUT)
+    assert told(store, DENSE, 1, last) == told_by_a_watch(store, DENSE, 1, last)
+
+
+def test_a_long_past_comes_in_segments_and_a_short_one_does_not(
+    past: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = connect(past)
+    last = store.revision(TIMEOUT)
+    counts = ways(monkeypatch)
+    events = told(store, ALL, 1, last)
+    assert counts == {"segments": len(events), "watch": 0}
+    assert told(store, ALL, last - 100, last)
+    assert 0 < counts["watch"] == sum(counts.values()) - len(events)
+
+
+def test_it_ends_at_the_revision_asked_for_and_splits_no_transaction(
+    past: LocalEtcd, connect: Callable[..., V3Store]
+) -> None:
+    store = connect(past)
+    batches = list(replay(store, DENSE, 1501, 3900))
+    for one, next_one in itertools.pairwise(batches):
+        assert one[-1].revision < next_one[0].revision
+    assert batches[0][0].revision >= 1501
+    assert batches[-1][-1].revision <= 3900
+
+
+def test_values_before_are_asked_for_where_they_were_forgotten(
+    past: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(v3_lineage, "KNOWN_BYTES", 50_000)
+    monkeypatch.setattr(v3_lineage, "VALUES_AT_ONCE", 200)  # more than the server takes: by halves
+    store = connect(past)
+    last = store.revision(TIMEOUT)
+    assert told(store, ALL, 1, last) == told_by_a_watch(store, ALL, 1, last)
+
+
+def test_no_more_watchers_are_in_flight_than_allowed(
+    past: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 0
+    receive = Segments._receive
+
+    def watched(segments: Segments, response: Any) -> None:
+        nonlocal most
+        receive(segments, response)
+        most = max(most, len(segments._asked) + len(segments._watching))
+
+    monkeypatch.setattr(Segments, "_receive", watched)
+    store = connect(past, history_watchers=3)
+    told(store, ALL, 1, store.revision(TIMEOUT))
+    assert most == 3
+
+
+def test_a_reader_who_stands_still_leaves_the_server_alone(
+    past: LocalEtcd, connect: Callable[..., V3Store]
+) -> None:
+    store = connect(past, history_watchers=4)
+    last = store.revision(TIMEOUT)
+    batches = replay(store, ALL, 1, last)
+    taken = list(next(batches))
+    (segments,) = store._histories
+    with segments._state:
+        assert segments._state.wait_for(lambda: not segments._watching, TIMEOUT)
+        assert not segments._asked
+    assert [*taken, *itertools.chain.from_iterable(batches)] == told_by_a_watch(store, ALL, 1, last)
+
+
+def test_memory_is_bounded_while_later_segments_wait(
+    past: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 2_000_000
+    monkeypatch.setattr(v3_history, "HELD_BYTES", bound)
+    held = []
+    hold_less = Segments._hold_less
+
+    def watched(segments: Segments) -> None:
+        hold_less(segments)
+        held.append(segments._plan.cost)
+
+    monkeypatch.setattr(Segments, "_hold_less", watched)
+    store = connect(past)
+    last = store.revision(TIMEOUT)
+    assert told(store, ALL, 1, last) == told_by_a_watch(store, ALL, 1, last)
+    assert len(held) > 5
+    assert bound / 4 < max(held) <= bound
+
+
+def test_what_is_written_meanwhile_disturbs_nothing(
+    server: LocalEtcd, connect: Callable[..., V3Store]
+) -> None:
+    write(server, mixed(4000))
+    store = connect(server)
+    last = store.revision(TIMEOUT)
+    done = threading.Event()
+
+    def write_on() -> None:
+        for seed in itertools.count(2):
+            write(server, mixed(200, seed))
+            if done.is_set():
+                return
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        events = [told(store, scope, 1, last) for scope in (ALL, RARE)]
+    finally:
+        done.set()
+        writer.join()
+    assert events == [told_by_a_watch(store, scope, 1, last) for scope in (ALL, RARE)]
+
+
+def test_a_compaction_in_the_middle_is_told_behind_all_that_came_before(
+    server: LocalEtcd, connect: Callable[..., V3Store]
+) -> None:
+    write(server, mixed(4500))
+    store = connect(server, history_watchers=1)
+    last = store.revision(TIMEOUT)
+    truth = told_by_a_watch(store, ALL, 1, last)
+    batches = replay(store, ALL, 1, last)
+    events = list(next(batches))
+    compact(server, last - 10)
+    with pytest.raises(Compacted) as lost:
+        events += itertools.chain.from_iterable(batches)
+    assert lost.value.revision == last - 10
+    assert events == truth[: len(events)]
+    assert len(events) < len(truth)
+
+
+def test_a_compaction_behind_the_reader_is_none_of_its_business(
+    server: LocalEtcd, connect: Callable[..., V3Store]
+) -> None:
+    write(server, mixed(4500))
+    store = connect(server, history_watchers=2)
+    last = store.revision(TIMEOUT)
+    truth = told_by_a_watch(store, ALL, 1, last)
+    batches = replay(store, ALL, 1, last)
+    events = list(next(batches))
+    compact(server, events[-1].revision)
+    events += itertools.chain.from_iterable(batches)
+    assert events == truth
+
+
+def test_a_compacted_start_is_told_at_once(
+    server: LocalEtcd, connect: Callable[..., V3Store]
+) -> None:
+    last = write(server, mixed(3000))
+    compact(server, last - 5)
+    store = connect(server)
+    with pytest.raises(Compacted) as lost:
+        next(replay(store, ALL, 1, store.revision(TIMEOUT)))
+    assert lost.value.revision == last - 5
+
+
+def test_a_server_that_goes_in_the_middle_is_gone_on_with(
+    server: LocalEtcd, connect: Callable[..., V3Store]
+) -> None:
+    write(server, mixed(4000))
+    store = connect(server, history_watchers=1)
+    last = store.revision(TIMEOUT)
+    truth = told_by_a_watch(store, ALL, 1, last)
+    batches = replay(store, ALL, 1, last)
+    events = list(next(batches))
+    server.kill()
+    with pytest.raises(ConnectionFailed):
+        events += itertools.chain.from_iterable(batches)
+    assert events == truth[: len(events)]
+    assert len(events) < len(truth)
+    server.start()
+    events += told(store, ALL, events[-1].revision + 1, last)
+    assert events == truth
+
+
+def test_values_too_large_for_one_message_come_in_parts(
+    server: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "FAR", 100)
+    monkeypatch.setattr(v3_connection, "MESSAGE_BOUND", 4 * 1024 * 1024)
+    monkeypatch.setattr(v3_history, "HELD_BYTES", 8 * 1024 * 1024)
+    write(server, mixed(1000))
+    write(server, [[(b"dense/%d" % number, bytes(60_000))] for number in range(300)])
+    write(server, [[(b"dense/%d" % number, b"small again") for number in range(100)]])
+    write(server, mixed(3000, seed=2))
+    in_parts = []
+    keep = Segments._keep
+
+    def watched(segments: Segments, response: Any) -> None:
+        in_parts.append(segments._in_fragments)
+        keep(segments, response)
+
+    monkeypatch.setattr(Segments, "_keep", watched)
+    store = connect(server)
+    last = store.revision(TIMEOUT)
+    events = told(store, ALL, 1, last)
+    monkeypatch.undo()
+    assert events == told_by_a_watch(connect(server), ALL, 1, last)
+    assert any(in_parts)
+    assert not in_parts[-1], "small ones come whole again"
+
+
+def test_keys_that_went_with_their_lease_are_told_as_expired(
+    server: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "FAR", 3)
+    store = connect(server)
+    store.put(b"goes", b"1", 1, TIMEOUT)
+    store.put(b"is deleted", b"1", 1000, TIMEOUT)
+    store.delete(b"is deleted", TIMEOUT, prefix=False)
+    watch = store.watch(KeyRange.of_key(b"goes"), 2)
+    while not any(event.expired for event in watch.read().events):
+        pass
+    watch.close()
+    last = store.revision(TIMEOUT)
+    events = told(store, ALL, 1, last)
+    assert events == told_by_a_watch(store, ALL, 1, last)
+    assert [event.key for event in events if event.expired] == ["goes"]
+
+
+def test_closing_the_store_ends_it(past: LocalEtcd, connect: Callable[..., V3Store]) -> None:
+    store = connect(past, history_watchers=2)
+    batches = replay(store, ALL, 1, store.revision(TIMEOUT))
+    next(batches)
+    store.close()
+    with pytest.raises(StoreClosed):
+        for _ in batches:
+            pass
+
+
+def test_it_ends_with_its_reader(past: LocalEtcd, connect: Callable[..., V3Store]) -> None:
+    store = connect(past, history_watchers=2)
+    batches = replay(store, ALL, 1, store.revision(TIMEOUT))
+    next(batches)
+    assert len(store._histories) == 1
+    batches.close()  # type: ignore[attr-defined]  # it is a generator
+    assert not store._histories
