@@ -134,6 +134,7 @@ def test_the_reference_has_every_argument_and_every_public_name(shown: type) -> 
 # What a journal has for its other readers.
 INSIDE = {
     "append",
+    "begin_anew",
     "close",
     "closed",
     "end",
