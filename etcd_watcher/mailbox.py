@@ -14,6 +14,7 @@ from types import CoroutineType
 from typing import Protocol
 
 from etcd_watcher.event import Event
+from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
 
@@ -114,6 +115,8 @@ class Mailbox:
         self.notify = notify
         """Called after events were put in; None for a mailbox that a worker empties."""
         self.delivery = who.delivery if isinstance(who, Subscriber) else Delivery()
+        self.journal: Journal | None = None
+        """Its watcher's, which is how one tells whose mailbox it is."""
         self.exact: dict[bytes, Subscription] = {}
         self.prefixes: list[Subscription] = []
         self.queue: deque[tuple[Event, Subscription]] = deque()

@@ -211,6 +211,7 @@ class Registry:
             mailbox = self.find_mailbox(who)
             if mailbox is None:
                 mailbox = Mailbox(who, self._refill, None)
+                mailbox.journal = self._demux.journal
             elif mailbox.who is not who:
                 self._mailboxes.pop(identity(mailbox.who), None)
                 mailbox.who = who

@@ -293,7 +293,7 @@ def _public_methods(who: object) -> list[str]:
     return [name for name, _ in inspect.getmembers(who, callable) if not name.startswith("_")]
 
 
-def identity(who: object) -> object:
+def identity(who: object) -> Hashable:
     """Give what makes two registrations the same subscriber: being the same object.
 
     Bound methods are made anew at each access, so theirs is the object and the function.

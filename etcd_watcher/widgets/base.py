@@ -94,6 +94,10 @@ class LiveWidget(AnyWidget):
         """Give all that a page needs that knows nothing yet: bounded, however much there was."""
         return {}
 
+    def _repetition(self) -> Message:
+        """Give what is sent once things have calmed down: all, unless that is much."""
+        return {"kind": "whole", "number": self._number} | self._whole()
+
     def _heard(self, message: Message) -> None:
         """Take what the page asked for. It is answered by the next drawing."""
 
@@ -123,7 +127,7 @@ class LiveWidget(AnyWidget):
         elif self._last_news is not None and now - self._last_news > CALM:
             self._last_news = None
             self._last_repeat = now
-            self._tell({"kind": "whole", "number": self._number} | self._whole())
+            self._tell(self._repetition())
         elif self._last_repeat is not None and now - self._last_repeat > LATE:
             self._last_repeat = None
             self._tell({"kind": "still", "number": self._number})

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from playwright.sync_api import Page
 
+from tests.notebooks.save import METADATA
 from tests.ui.lab import Lab, NotebookPage, running_lab
 
 CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome"]
@@ -74,3 +77,24 @@ def open_notebook(page: Page, lab: Lab) -> Iterator[Callable[[Path], NotebookPag
         notebook.close()
         assert not notebook.page_errors
         assert not notebook.abroad
+
+
+@pytest.fixture
+def open_cells(
+    open_notebook: Callable[[Path], NotebookPage], tmp_path: Path
+) -> Callable[..., NotebookPage]:
+    """Open a notebook that has these code cells."""
+
+    def open_new(*sources: str) -> NotebookPage:
+        notebook = nbformat.v4.new_notebook(  # type: ignore[no-untyped-call]
+            cells=[
+                nbformat.v4.new_code_cell(textwrap.dedent(each).strip())  # type: ignore[no-untyped-call]
+                for each in sources
+            ],
+            metadata=METADATA,
+        )
+        path = tmp_path / "cells.ipynb"
+        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+        return open_notebook(path)
+
+    return open_new

@@ -160,6 +160,24 @@ class NotebookPage:
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.wait_for_kernel()
 
+    def run_cell(self, number: int, *, wait: bool = True) -> None:
+        """Run one code cell, the first being 0, to its end, unless told not to wait for that."""
+        self.page.evaluate(
+            """async ([number, wait]) => {
+                const notebook = window.jupyterapp.shell.currentWidget.content;
+                notebook.activeCellIndex = number;
+                const done = window.jupyterapp.commands.execute('notebook:run-cell');
+                if (wait) await done;
+            }""",
+            [number, wait],
+        )
+
+    def save_and_reload(self) -> None:
+        """Save the notebook, and load the page anew: the kernel runs on."""
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.goto(self.page.url.removesuffix("?reset"))
+        self.wait_for_kernel()
+
     def outputs(self) -> list[list[dict[str, Any]]]:
         """Give each code cell's outputs, as the notebook format has them."""
         outputs: list[list[dict[str, Any]]] = self.page.evaluate(

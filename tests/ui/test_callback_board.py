@@ -1,0 +1,89 @@
+"""`CallbackBoard`: every line in the card it belongs to, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.ui.lab import NotebookPage
+
+pytestmark = pytest.mark.ui
+
+Open = Callable[..., NotebookPage]
+
+SET_UP = """
+from etcd_watcher import LocalEtcd, Subscriber, Watcher
+from etcd_watcher.widgets import CallbackBoard
+etcd = LocalEtcd()
+watcher = Watcher(etcd.url, api="v3")
+"""
+
+TWO_SUBSCRIBERS = """
+import matplotlib.pyplot as plt
+from IPython.display import display
+
+class Plotter(Subscriber):
+    def plot(self, key, value):
+        print(f"{self.name} plots {value}")
+        figure, axes = plt.subplots(figsize=(2, 1))
+        axes.plot([0, int(value)])
+        display(figure)
+        if int(value) % 2:
+            raise ValueError(f"{value} is odd")
+
+ana, eva = Plotter("Ana"), Plotter("Eva")
+watcher.register("a", ana, "plot")
+watcher.register("b", eva, "plot")
+"""
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def lines(board: Locator) -> list[str]:
+    return [line for line in board.inner_text().splitlines() if line.strip()]
+
+
+def test_every_line_lands_where_it_belongs(open_cells: Open) -> None:
+    notebook = open_cells(
+        SET_UP,
+        "CallbackBoard(watcher)",
+        TWO_SUBSCRIBERS,
+        """
+        import time
+        for number in range(6):
+            print("the cell says", number)
+            watcher.put("a", str(number))
+            watcher.put("b", str(number + 100))
+            time.sleep(0.1)
+        watcher.sync()
+        """,
+    )
+    notebook.run_all()
+    assert not notebook.errors()
+    page = notebook.page
+
+    def check() -> None:
+        for name, numbers in (("Ana", range(6)), ("Eva", range(100, 106))):
+            mine = card(page, name)
+            expect(mine.locator("img")).to_have_count(6)
+            for number in numbers:
+                expect(mine).to_contain_text(f"{name} plots {number}")
+                if number % 2:
+                    expect(mine).to_contain_text(f"ValueError: {number} is odd")
+            expect(mine).to_contain_text("3 delivered")
+            expect(mine).to_contain_text("3 failed")
+            other = "Eva" if name == "Ana" else "Ana"
+            expect(mine).not_to_contain_text(f"{other} plots")
+            expect(mine).not_to_contain_text("the cell says")
+
+    check()
+    cells = notebook.outputs()
+    said = "".join(each.get("text", "") for each in cells[3])
+    assert said == "".join(f"the cell says {number}\n" for number in range(6))
+    assert [len(each) for each in cells] == [0, 1, 0, 1]
+    notebook.save_and_reload()
+    check()
