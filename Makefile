@@ -17,7 +17,7 @@ lab := JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter JUPYTER_PREFER_ENV_PATH=1 $(r
 
 export PYTHON
 
-.PHONY: help setup lab test notebooks ui slow lint types format bench dist constraints clean
+.PHONY: help setup lab test notebooks ui slow robustness lint types format bench dist constraints clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -40,6 +40,9 @@ ui: setup ## Run the browser tests (need Chromium)
 
 slow: setup ## Run the tests that take minutes
 	$(run) -m pytest -m slow tests $(PYTEST_ARGS)
+
+robustness: setup ## Hurt real clusters, and account for every event (MINUTES=30 SEED=1)
+	$(run) -m tests.robustness --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## Check style and format
 	$(run) -m ruff check
