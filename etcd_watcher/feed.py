@@ -19,6 +19,7 @@ from etcd_watcher.event import Status
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import logger
 from etcd_watcher.resync import resync
+from etcd_watcher.stores.backlog import watch_from
 from etcd_watcher.stores.base import Batch, Store, Watch
 
 __all__ = ["Feed"]
@@ -221,10 +222,7 @@ class Feed:
                 self._state.wait(RECHECK)
 
     def step(self) -> None:
-        """Let a publication that is under way be finished.
-
-        What is in the journal is in the mailboxes then, too.
-        """
+        """Let a publication end that is under way: the mailboxes then have what the journal has."""
         with self._state:
             pass
 
@@ -305,7 +303,7 @@ class Feed:
                 if self._closed or scope is None:
                     return None
             try:
-                watch = self._store.watch(scope, after)
+                watch = watch_from(self._store, scope, after, self._timeout)
             except StoreClosed:
                 return None
             except EtcdWatcherError as error:

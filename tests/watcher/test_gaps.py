@@ -10,6 +10,7 @@ from etcd_watcher import Event, Gap, LocalCluster, Watcher
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3 import V3Store
+from tests.watcher.conftest import News
 
 MB = 1024 * 1024
 
@@ -148,3 +149,34 @@ def test_a_transaction_of_128_large_values_comes_whole(
         watcher.sync()
         assert [each.revision for each in told] == [r for r in revisions for _ in range(128)]
         assert [each.key for each in told[:128]] == [f"tx/{number:03d}" for number in range(128)]
+
+
+def test_a_long_backlog_is_read_the_fast_way_and_told_once_in_order(
+    cluster: LocalCluster, behind: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    fast: list[tuple[int, int]] = []
+    history = V3Store.history
+
+    def noted(store: V3Store, scope: KeyRange, first: int, last: int) -> object:
+        fast.append((first, last))
+        return history(store, scope, first, last)
+
+    monkeypatch.setattr(V3Store, "history", noted)
+    with Watcher(cluster.url, api="v3") as watcher:
+        watcher.on("k", prefix=True)(lambda event: told.append(event.revision))
+        watcher.put("k", "first")
+        watcher.sync()
+        cluster.faults.reset("client", "m1")
+        is_away(watcher)
+        for number in range(3000):
+            behind.put(b"k%d" % (number % 10), b"v", None, 5)
+        last = behind.put(b"somebody else's", b"v", None, 5)
+        cluster.faults.heal()
+        watcher.register("later", News(), "tell")  # while the backlog is read
+        watcher.put("k", "last")
+        watcher.sync()
+        assert told == [*range(told[0], last), last + 1]
+        assert len(told) == 3002
+        assert fast
+        assert not [each for each in watcher.journal if isinstance(each, Gap)]
