@@ -7,7 +7,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from etcd_watcher.interactive import living
-from etcd_watcher.listing import list_records
+from etcd_watcher.listing import is_news, list_records
 from etcd_watcher.table import one_line
 from etcd_watcher.watcher import Watcher
 
@@ -56,7 +56,7 @@ def sections(since: Ends, test: str, recordings: Path | None) -> list[tuple[str,
 
 
 def _section(watcher: Watcher, began: int) -> tuple[str, str]:
-    records, _ = watcher.journal.read(began)
+    records = [each for each in watcher.journal.read(began)[0] if is_news(each)]
     table = list_records(records, ROWS, stable=False) if records else "nothing came"
     keys = ", ".join(f"'{one_line(key)}'" for key in watcher.keys[:KEYS])
     more = f" and {len(watcher.keys) - KEYS} more" if len(watcher.keys) > KEYS else ""

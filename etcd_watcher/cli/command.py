@@ -1,0 +1,45 @@
+"""From arguments to an exit status."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from etcd_watcher.cli.lines import say
+from etcd_watcher.cli.options import make_parser
+from etcd_watcher.errors import Compacted, EtcdWatcherError
+
+__all__ = ["run"]
+
+FAILED = 1
+MISUSED = 2
+"""As argparse says it."""
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Do what the arguments say, and give the exit status; see `etcd_watcher.cli.main`."""
+    if sys.stdout is None:  # started with it closed
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may have fewer characters than we
+            stream.reconfigure(errors="backslashreplace")
+    options = make_parser().parse_args(arguments)
+    try:
+        status: int = importlib.import_module(options.run).run(options)
+    except Compacted as error:
+        say(f"{error}: begin with --since {error.revision}, or without it")
+        return FAILED
+    except EtcdWatcherError as error:
+        say(str(error))
+        return FAILED
+    except ValueError as error:
+        say(str(error))
+        return MISUSED
+    except OSError as error:
+        say(str(error))
+        return FAILED
+    return status
