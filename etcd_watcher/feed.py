@@ -255,8 +255,8 @@ class Feed:
             self._state.notify_all()
         if watch is not None:
             watch.close()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+        if (thread := self._thread) not in (None, threading.current_thread()) and thread.is_alive():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     # The thread.
 
