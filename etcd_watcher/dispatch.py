@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -18,7 +19,8 @@ MAX_WORKERS = 32
 """Threads at the most. As many callbacks may block at one time; the next one then waits."""
 
 PATIENCE = 0.005
-"""Seconds that a quick mailbox waits behind one callback before another worker takes the turn."""
+"""Seconds that a quick mailbox waits behind one callback before another worker takes the turn, and
+as long again at the most."""
 
 IDLE_LIFE = 5.0
 """Seconds after which a worker with nothing to do ends; two stay."""
@@ -30,13 +32,35 @@ STAYING = 2
 """Workers that stay: one that works, one that looks on."""
 
 
+class Bundle:
+    """Mailboxes that were scheduled together, and are emptied one after the other.
+
+    Attributes
+    ----------
+    mailboxes : list of Mailbox
+        All of them: until the last one is done, here is where `settle` finds them.
+    waiting : deque of Mailbox
+        Those whose turn has not come. Whoever takes one out of it, without a lock, empties it.
+    """
+
+    __slots__ = ("mailboxes", "waiting")
+
+    def __init__(self, mailboxes: list[Mailbox]) -> None:
+        self.mailboxes = mailboxes
+        self.waiting = deque(mailboxes)
+
+
 class WorkerPool:
     """Empties mailboxes, each by one worker at a time.
 
     Quick callbacks run on one thread, one mailbox after the other: more threads would only pass
-    Python's lock around. That thread has the *turn*. Another looks on and takes the turn as soon
-    as it was held for `PATIENCE` while a mailbox waited. The callback that held it up counts as
-    slow from then on, and slow mailboxes are left to further workers.
+    Python's lock around. That thread has the *turn*. Another looks on while mailboxes wait, and
+    takes the turn with all that waits when none was done for `PATIENCE`. The callback that held it
+    up counts as slow from then on, and slow mailboxes are left to further workers.
+
+    Mailboxes come and are worked through in bundles, of one publication each: one event for 1,000
+    subscribers takes this lock a few times and wakes one or two threads. A lock, a look at the
+    queue and a wake-up for each of them took 4.4 us a callback, this 0.9.
     """
 
     def __init__(self) -> None:
@@ -44,19 +68,24 @@ class WorkerPool:
         self._work = threading.Condition(lock)
         """Guards all below; notified when there is something to do."""
         self._let_go = threading.Condition(lock)
-        """Notified, while someone waits in `settle`, when a worker or a loop lets a mailbox go."""
-        self._quick: deque[Mailbox] = deque()
-        self._slow: deque[Mailbox] = deque()
-        self._held: set[Mailbox] = set()
-        """Mailboxes that wait for a worker, or are with a worker or a loop."""
-        self._turn: float | None = None
-        """When the present turn at `_quick` began; None while nobody has it."""
+        """Notified when a mailbox is done that somebody waits for in `settle`."""
+        self._quick: deque[Bundle] = deque()
+        self._slow: deque[Bundle] = deque()
+        self._turn: Bundle | None = None
+        """The quick mailboxes that are being emptied; None while nobody has the turn."""
+        self._bundles: dict[Bundle, None] = {}
+        """All that are not done, in the order in which they came."""
+        self._parked: set[Mailbox] = set()
+        """Mailboxes whose next events an event loop has."""
         self._looking = False
-        """Whether a worker is waiting out somebody's turn."""
+        """Whether a worker looks on at somebody's turn."""
         self._workers: set[threading.Thread] = set()
         self._idle = 0
         self._named = 0
-        self._settlers = 0
+        self._awaited: dict[Mailbox, int] = {}
+        """The mailboxes that somebody in `settle` waits for to be done, one each, and how many do.
+        Read without the lock: it is set before the last look at the mailbox, which is done before
+        the look here."""
         self._settling: set[Mailbox] = set()
         """Mailboxes that are being delivered by a callback that itself waits in `settle`."""
         self._closed = False
@@ -64,24 +93,29 @@ class WorkerPool:
     def schedule(self, mailboxes: Iterable[Mailbox]) -> None:
         """See to it that these mailboxes are emptied; those already seen to are passed over."""
         with self._work:
-            for mailbox in mailboxes:
-                if mailbox.scheduled:
-                    self._reclaim(mailbox)
-                else:
-                    mailbox.scheduled = True
-                    self._held.add(mailbox)
-                    self._enqueue(mailbox)
+            self._schedule(mailboxes)
 
-    def _enqueue(self, mailbox: Mailbox) -> None:
+    def _schedule(self, mailboxes: Iterable[Mailbox]) -> None:
         if self._closed:
             return
-        if mailbox.slow:
-            self._slow.append(mailbox)
+        quick = []
+        for mailbox in mailboxes:
+            if mailbox.scheduled:
+                self._reclaim(mailbox)
+                continue
+            mailbox.scheduled = True
+            if mailbox.slow:
+                self._enqueue(Bundle([mailbox]), self._slow)
+            else:
+                quick.append(mailbox)
+        if quick:
+            self._enqueue(Bundle(quick), self._quick)
+
+    def _enqueue(self, bundle: Bundle, queue: deque[Bundle]) -> None:
+        self._bundles[bundle] = None
+        queue.append(bundle)
+        if queue is self._slow or (len(queue) == 1 and not (self._turn and self._looking)):
             self._work.notify()
-        else:
-            self._quick.append(mailbox)
-            if len(self._quick) == 1 and (self._turn is None or not self._looking):
-                self._work.notify()
         self._staff()
 
     def _staff(self) -> None:
@@ -96,84 +130,131 @@ class WorkerPool:
 
     def _serve(self) -> None:
         with self._work:
-            while (taken := self._take()) is not None:
-                mailbox, turn = taken
+            while (bundle := self._take()) is not None:
                 self._idle -= 1
                 self._staff()
                 self._work.release()
                 try:
-                    outcome = self._run(mailbox)
+                    self._empty(bundle)
                 finally:
                     self._work.acquire()
                 self._idle += 1
-                if turn is not None and self._turn == turn:
+                if self._turn is bundle:
                     self._turn = None
-                self._put_back(mailbox, outcome)
+                del self._bundles[bundle]
             self._idle -= 1
             self._workers.discard(threading.current_thread())
 
-    def _run(self, mailbox: Mailbox) -> str:
-        DELIVERING.set(mailbox)
-        try:
-            return mailbox.run(partial(self._resume, mailbox))
-        except StoreClosed:
-            mailbox.closed = True
-            return "idle"
-        except BaseException:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
-            # way back to the live events is gone (no permission any more, say, or a defect of
-            # ours), and the worker has others to serve.
-            mailbox.closed = True
-            logger.exception("%r gets no more events", mailbox.who)
-            return "idle"
-        finally:
-            DELIVERING.set(None)
-
-    def _take(self) -> tuple[Mailbox, float | None] | None:
-        """Wait for a mailbox to empty; None when this worker is to end."""
+    def _take(self) -> Bundle | None:
+        """Wait for mailboxes to empty; None when this worker is to end."""
         while not self._closed:
-            now = time.monotonic()
-            held_for = 0.0 if self._turn is None else now - self._turn
-            if self._quick and (self._turn is None or held_for >= PATIENCE):
-                self._turn = now
-                return self._leave_another_to_look(self._quick.popleft()), now
+            if self._quick and self._turn is None:
+                self._turn = self._quick.popleft()
+                return self._leave_another_to_look(self._turn)
             if self._slow:
-                return self._leave_another_to_look(self._slow.popleft()), None
-            if self._quick and not self._looking:
-                self._looking = True
-                self._work.wait(PATIENCE - held_for)
-                self._looking = False
+                return self._leave_another_to_look(self._slow.popleft())
+            if self._somebody_waits and not self._looking:
+                self._look_on()
             elif not self._work.wait(IDLE_LIFE if len(self._workers) > STAYING else None) and (
                 len(self._workers) > STAYING and not self._quick and not self._slow
             ):
                 return None
         return None
 
-    def _leave_another_to_look(self, mailbox: Mailbox) -> Mailbox:
+    @property
+    def _somebody_waits(self) -> bool:
+        return bool(self._quick or (self._turn and self._turn.waiting))
+
+    def _leave_another_to_look(self, bundle: Bundle) -> Bundle:
         """Wake somebody to look on, where a mailbox waits and nobody does now."""
-        if self._quick and not self._looking:
+        if self._somebody_waits and not self._looking:
             self._work.notify()
-        return mailbox
+        return bundle
+
+    def _look_on(self) -> None:
+        """Wait a little, and end the present turn if it has not come a mailbox further since."""
+        turn = self._turn
+        waiting = len(turn.waiting) if turn is not None else 0
+        self._looking = True
+        self._work.wait(PATIENCE)
+        self._looking = False
+        if turn is None or self._turn is not turn or len(turn.waiting) != waiting:
+            return
+        rest = []
+        with contextlib.suppress(IndexError):
+            while True:
+                rest.append(turn.waiting.popleft())
+        if rest:
+            bundle = Bundle(rest)
+            self._bundles[bundle] = None
+            self._quick.appendleft(bundle)
+        self._turn = None
+
+    def _empty(self, bundle: Bundle) -> None:
+        """Empty the mailboxes of a bundle that nobody else takes. Without the lock."""
+        waiting = bundle.waiting
+        try:
+            while waiting and not self._closed:
+                try:
+                    mailbox = waiting.popleft()
+                except IndexError:  # somebody else took the turn just now
+                    return
+                DELIVERING.set(mailbox)
+                self._put_back(mailbox, self._run(mailbox))
+        finally:
+            DELIVERING.set(None)
+
+    def _run(self, mailbox: Mailbox) -> str:
+        if mailbox.give_back is None:
+            mailbox.give_back = partial(self._resume, mailbox)
+        try:
+            return mailbox.run(mailbox.give_back)
+        except StoreClosed:
+            mailbox.closed = True
+        except BaseException:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
+            # way back to the live events is gone (no permission any more, say, or a defect of
+            # ours), and the worker has others to serve.
+            mailbox.closed = True
+            logger.exception("%r gets no more events", mailbox.who)
+        return "idle"
 
     def _put_back(self, mailbox: Mailbox, outcome: str) -> None:
-        if outcome != "parked":
-            if not mailbox.closed and mailbox.has_more():
-                self._enqueue(mailbox)
-            else:
-                mailbox.scheduled = False
-                self._held.discard(mailbox)
-        if self._settlers:
-            self._let_go.notify_all()
+        """Let go of a mailbox that was run: it is looked at again where there is more by now.
+
+        Whoever puts an event in looks at `scheduled` after, we look for events after we have set
+        it: one of us sees the other.
+        """
+        if outcome == "parked":
+            with self._work:
+                if mailbox.parked_on is not None:  # else the loop was quicker
+                    self._parked.add(mailbox)
+            return
+        mailbox.scheduled = False
+        if mailbox.queue or mailbox.lag_from is not None:
+            with self._work:
+                if not mailbox.closed and not mailbox.scheduled:
+                    self._schedule([mailbox])
+        if mailbox in self._awaited:
+            with self._work:
+                self._let_go.notify_all()
 
     def _resume(self, mailbox: Mailbox) -> None:
         """Take a mailbox back from an event loop."""
         with self._work:
-            self._put_back(mailbox, "idle")
+            self._unpark(mailbox)
+
+    def _unpark(self, mailbox: Mailbox) -> None:
+        self._parked.discard(mailbox)
+        mailbox.scheduled = False
+        if not mailbox.closed and mailbox.has_more():
+            self._schedule([mailbox])
+        self._let_go.notify_all()
 
     def _reclaim(self, mailbox: Mailbox) -> None:
         """Take a mailbox back from an event loop that was closed before it delivered."""
         if mailbox.parked_on is not None and mailbox.parked_on.is_closed():
             mailbox.fail_handed()
-            self._put_back(mailbox, "idle")
+            self._unpark(mailbox)
 
     def settle(self, revision: int, timeout: float) -> list[Mailbox]:
         """Wait until every event up to `revision` has been delivered, `timeout` seconds at most.
@@ -194,33 +275,57 @@ class WorkerPool:
         mine = DELIVERING.get()
         loop = _running_loop()
         with self._work:
-            self._settlers += 1
             if mine is not None:
                 self._settling.add(mine)
                 self._let_go.notify_all()
             try:
-                while True:
-                    for each in [each for each in self._held if each.parked_on is not None]:
-                        self._reclaim(each)
-                    # One from outside is in no circle with them, and does wait.
-                    others = self._held - self._settling if mine is not None else self._held
-                    late = [each for each in others if not each.settled(revision)]
-                    if loop is not None and any(each.parked_on is loop for each in late):
-                        raise RuntimeError(
-                            "an async callback is waiting for the event loop that this call would "
-                            "block: use `await watcher.sync_async()` here"
-                        )
-                    remaining = deadline - time.monotonic()
-                    if not late or remaining <= 0 or self._closed:
-                        return late
-                    # Nobody tells that a loop was closed: one has to look.
-                    parked = any(each.parked_on is not None for each in late)
-                    self._let_go.wait(min(remaining, LOOP_LOOK) if parked else remaining)
+                return self._settle(revision, deadline, mine, loop)
             finally:
-                self._settlers -= 1
                 if mine is not None:
                     self._settling.discard(mine)
                     self._let_go.notify_all()
+
+    def _settle(
+        self,
+        revision: int,
+        deadline: float,
+        mine: Mailbox | None,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> list[Mailbox]:
+        held = [*self._parked, *(each for bundle in self._bundles for each in bundle.mailboxes)]
+        while True:
+            for each in list(self._parked):
+                self._reclaim(each)
+            # One that was closed and let go is not told the rest of what it holds.
+            held = [
+                each
+                for each in held
+                if not each.settled(revision) and (each.scheduled or not each.closed)
+            ]
+            # One from outside is in no circle with them, and does wait.
+            late = [each for each in held if mine is None or each not in self._settling]
+            if loop is not None and any(each.parked_on is loop for each in late):
+                raise RuntimeError(
+                    "an async callback is waiting for the event loop that this call would "
+                    "block: use `await watcher.sync_async()` here"
+                )
+            remaining = deadline - time.monotonic()
+            if not late or remaining <= 0 or self._closed:
+                return late
+            # Nobody tells that a loop was closed: one has to look.
+            parked = any(each.parked_on is not None for each in late)
+            self._await(late[-1], revision, min(remaining, LOOP_LOOK) if parked else remaining)
+
+    def _await(self, mailbox: Mailbox, revision: int, timeout: float) -> None:
+        """Wait for one mailbox, probably the last to be emptied, or for what changes the circle."""
+        self._awaited[mailbox] = self._awaited.get(mailbox, 0) + 1
+        try:
+            if not mailbox.settled(revision):
+                self._let_go.wait(timeout)
+        finally:
+            self._awaited[mailbox] -= 1
+            if not self._awaited[mailbox]:
+                del self._awaited[mailbox]
 
     def close(self, timeout: float = 1.0) -> None:
         """Start no more callbacks, and wait for those under way, `timeout` seconds at most."""

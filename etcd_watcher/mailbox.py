@@ -142,7 +142,10 @@ class Mailbox:
         self.slow = False
         """Whether its callbacks take long: it then has a worker of its own for the while."""
         self.scheduled = False
-        """Whether a worker or a loop has it, or it waits for one. Guarded by the pool's lock."""
+        """Whether a worker or a loop has it, or it waits for one. Set under the pool's lock; whoever
+        has it clears it."""
+        self.give_back: Callable[[], None] | None = None
+        """Gives it back to its pool, from a loop."""
         self._mixed = False
         """Whether events of replaced data are before us still, whose revisions tell nothing."""
         self._refill = refill

@@ -398,7 +398,7 @@ def test_a_callback_that_settles_waits_for_the_others(
     Box(pool, other, "other").put(9)
     assert other.has_begun()
     Box(pool, callback).put(9)
-    assert comes_true(lambda: pool._settlers, pool)
+    assert comes_true(lambda: pool._awaited, pool)
     other.go_on.set()
     assert done.wait(PATIENCE)
     assert ended == [True]
@@ -635,7 +635,7 @@ def test_closing_ends_those_who_wait(blocked: Callable[[], Blocked]) -> None:
     results: list[list[Mailbox]] = []
     waiting = threading.Thread(target=lambda: results.append(pool.settle(1, PATIENCE)))
     waiting.start()
-    assert comes_true(lambda: pool._settlers, pool)
+    assert comes_true(lambda: pool._awaited, pool)
     pool.close(0.0)
     waiting.join(PATIENCE)
     assert results == [[box.mailbox]]
