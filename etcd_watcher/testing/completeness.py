@@ -82,9 +82,12 @@ def _stands_for(evidence: Evidence, event: Event) -> bool:
 def bookmarkable(evidence: Evidence) -> Iterator[Violation]:
     """Bookmarkable: a claim to be complete up to a revision comes only once all up to it came.
 
+    Nor does a claim fall behind an earlier one, or behind what was told before it: who resumes
+    behind the last claim would be told again.
     What a gap covers counts as come once the gap is declared and its synthetic events are through.
     A change is blamed on the first claim that it proves wrong, not on those behind it.
     """
+    yield from _falling_claims(evidence)
     due, told_ones, history = evidence.due, evidence.first_told, evidence.history
     proved = 0
     blamed: set[int] = set()
@@ -120,6 +123,23 @@ def bookmarkable(evidence: Evidence) -> Iterator[Violation]:
                     f"before it all synthetic events of the gap from revision {resync.gap.first} "
                     f"to {resync.gap.last}",
                 )
+
+
+def _falling_claims(evidence: Evidence) -> Iterator[Violation]:
+    told = iter(evidence.told)
+    following = next(told, None)
+    newest, by = 0, ""
+    for position, revision in evidence.claims:
+        while following is not None and following.position < position:
+            event = following.event
+            if event.revision > newest:
+                newest, by = event.revision, f"key {quoted(event.raw_key)} of it was told"
+            following = next(told, None)
+        if revision < newest:
+            expected = f"revision {newest} or later, since {by} before"
+            yield _false_claim(position, revision, expected)
+        if revision > newest:
+            newest, by = revision, "that was claimed"
 
 
 def _still_open(resync: Resync, position: int, revision: int) -> bool:

@@ -10,8 +10,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from etcd_watcher.event import Event, EventType, Gap
+from etcd_watcher.stores.base import Batch
 from etcd_watcher.testing import Complete
-from tests.testing.worlds import Stream, World, event
+from tests.testing.worlds import OURS, Stream, World, event
 
 Choice = TypeVar("Choice")
 
@@ -105,7 +106,7 @@ def replaced(stream: Stream, place: int, *records: Event | Gap | Complete) -> St
     return [*stream[:place], *records, *stream[place + 1 :]]
 
 
-def inserted(stream: Stream, place: int, record: Event | Gap | Complete) -> Stream:
+def inserted(stream: Stream, place: int, record: Event | Gap | Complete | Batch) -> Stream:
     return [*stream[:place], record, *stream[place:]]
 
 
@@ -228,7 +229,7 @@ def makes_a_change_up(draw: Draw, world: World, stream: Stream) -> Stream:
 
 @fault("atomic", alone=True)
 def splits_a_transaction(draw: Draw, world: World, stream: Stream) -> Stream:
-    """Put a claim in the middle of a transaction, true as far as it goes."""
+    """End a batch in the middle of a transaction."""
     places = [
         place
         for place in told(stream)
@@ -236,7 +237,7 @@ def splits_a_transaction(draw: Draw, world: World, stream: Stream) -> Stream:
         and event_at(stream, place).revision == event_at(stream, place + 1).revision
     ]
     place = draw.one_of(places)
-    return inserted(stream, place + 1, Complete(event_at(stream, place).revision - 1))
+    return inserted(stream, place + 1, Batch(OURS))
 
 
 # Events that say something else.
@@ -299,6 +300,29 @@ def claims_to_be_complete_early(draw: Draw, world: World, stream: Stream) -> Str
     while place and place - 1 in told(stream) and event_at(stream, place - 1).revision == revision:
         place -= 1
     return inserted(stream, place, Complete(draw.one_of(range(revision, world.last + 1))))
+
+
+@fault("bookmarkable", alone=True)
+def claims_less_than_was_told(draw: Draw, world: World, stream: Stream) -> Stream:
+    """Claim, behind a whole transaction, to be complete up to what was before it."""
+    place = draw.one_of(
+        [
+            place
+            for place in told(stream)
+            if place + 1 == len(stream)
+            or not isinstance(behind := stream[place + 1], Event)
+            or behind.revision != event_at(stream, place).revision
+        ]
+    )
+    return inserted(
+        stream, place + 1, Complete(draw.one_of(range(event_at(stream, place).revision)))
+    )
+
+
+@fault("bookmarkable", alone=True)
+def claims_less_than_was_claimed(draw: Draw, world: World, stream: Stream) -> Stream:
+    """Claim all, and then less."""
+    return [*stream, Complete(world.last), Complete(draw.one_of(range(world.last)))]
 
 
 @fault("bookmarkable", alone=True)

@@ -82,10 +82,10 @@ def test_unique_among_synthetic_events() -> None:
 
 
 def test_atomic_in_one_piece() -> None:
-    stream = inserted(PLAIN.stream(), 5, Complete(6))
+    stream = inserted(PLAIN.stream(), 5, Batch(OURS))
     assert found(PLAIN, stream) == [
         (
-            "atomic: revision 7, key 'k/b', record 6: "
+            "atomic: revision 7, key 'k/b', record 5: "
             "expected all of the transaction in one piece; came a part of it by itself"
         )
     ]
@@ -192,8 +192,24 @@ def test_bookmarkable_names_the_first_claim_only() -> None:
     assert len(found(PLAIN, stream)) == 1
 
 
-def test_a_claim_may_say_less_than_is_known() -> None:
-    assert found(PLAIN, [Complete(2), *PLAIN.stream(), Complete(8), Complete(4)]) == []
+def test_a_claim_may_say_less_than_could_be_claimed() -> None:
+    stream = PLAIN.stream()
+    assert found(PLAIN, [Complete(1), Complete(1), *stream[:3], Complete(5), *stream[3:]]) == []
+
+
+def test_a_claim_may_not_fall_behind_an_earlier_one() -> None:
+    assert found(PLAIN, [*PLAIN.stream(), Complete(8), Complete(4)]) == [
+        (
+            "bookmarkable: revision 4, record 9: expected revision 8 or later, since key 'k/c' of "
+            "it was told before; came the claim that all came up to revision 4"
+        )
+    ]
+    assert found(PLAIN, [Complete(2), Complete(1), *PLAIN.stream()]) == [
+        (
+            "bookmarkable: revision 1, record 1: expected revision 2 or later, since that was "
+            "claimed before; came the claim that all came up to revision 1"
+        )
+    ]
 
 
 def test_bookmarkable_within_a_gap() -> None:

@@ -5,7 +5,7 @@ Written without a look at how the validators do it: states are folded anew for e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from etcd_watcher.event import Event, EventType, Gap
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.resync import differences
-from etcd_watcher.stores.base import KeyValue, Snapshot
+from etcd_watcher.stores.base import Batch, KeyValue, Snapshot
 from etcd_watcher.testing import Change, Complete, History, Transaction, check
 
 OURS = KeyRange.of_prefix(b"k/")
 
-Stream = list[Event | Gap | Complete]
+Stream = list[Event | Gap | Complete | Batch]
 Commits = Sequence[tuple[int, Sequence[tuple[bytes, bytes | None]]]]
 
 
@@ -102,9 +102,7 @@ class World:
         """Tell whether anything of ours changed in these revisions."""
         return any(first <= each.revision <= last and each.raw_key in OURS for each in self.events)
 
-    def broken(
-        self, stream: Iterable[Event | Gap | Complete], history: History | None = None
-    ) -> set[str]:
+    def broken(self, stream: Stream, history: History | None = None) -> set[str]:
         """Give the names of the properties that a stream breaks."""
         history = history or self.history
         violations = check(stream, history, scope=OURS, since=self.since, until=self.last)
@@ -181,15 +179,19 @@ def with_claims(draw: st.DrawFn, world: World) -> Stream:
     places = draw(st.binary(min_size=len(stream) + 1, max_size=len(stream) + 1))
     claimed: Stream = []
     last: Event | Gap | None = None
+    floor = 0
     for record, byte in zip(stream, places, strict=False):
-        assert not isinstance(record, Complete)
+        assert not isinstance(record, (Complete, Batch))
         inside = isinstance(record, Event) and (
             record.synthetic or (isinstance(last, Event) and last.revision == record.revision)
         )
-        if byte & 1 and not inside:
-            coming = record.first if isinstance(record, Gap) else record.revision
-            claimed.append(Complete(byte // 2 % coming))
+        coming = record.first if isinstance(record, Gap) else record.revision
+        if byte & 1 and not inside and coming > floor:
+            floor += byte // 2 % (coming - floor)
+            claimed.append(Complete(floor))
         claimed.append(record)
+        if isinstance(record, Event) and not record.synthetic:
+            floor = max(floor, record.revision)
         last = record
     if places[-1] & 1:
         claimed.append(Complete(world.last))
