@@ -30,7 +30,10 @@ CLOSE_TIMEOUT = 1.0
 
 @runtime_checkable
 class Server(Protocol):
-    """Something that knows where it can be reached: a `LocalEtcd`, a `LocalCluster`."""
+    """Something that knows where it can be reached: a `LocalEtcd`, a `LocalCluster`.
+
+    It may have the attributes of `Credentials` as well, for who connects without any.
+    """
 
     @property
     def url(self) -> str: ...
@@ -50,6 +53,7 @@ def connect(
         As `Watcher`.
     """
     if isinstance(endpoints, Server):
+        credentials = credentials.completed_by(endpoints)
         endpoints = endpoints.endpoints
     if endpoints is not None and not isinstance(endpoints, Iterable):
         if hasattr(endpoints, "key_range"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from etcd_watcher.table import one_line
@@ -55,6 +56,17 @@ class Credentials:
             cert=known("CERT", self.cert),
             key=known("KEY", self.key),
         )
+
+    def completed_by(self, server: object) -> Credentials:
+        """Take a server's own attributes of these names for what is not given here."""
+
+        def known(name: str) -> Any:
+            given = getattr(self, name)
+            return given if given is not None else getattr(server, name, None)
+
+        pair = ("user", "password") if self.user is None else ()
+        names = (*pair, "ca_cert", *(("cert", "key") if self.cert is None else ()))
+        return replace(self, **{name: known(name) for name in names})
 
     def check(self) -> None:
         """Refuse what cannot work, before a server is asked.

@@ -10,12 +10,15 @@ from typing import Self
 
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local.binary import find_binary
+from etcd_watcher.local.certificates import Certificates
 from etcd_watcher.local.client import KeyApi, V2Api, V3Api
 from etcd_watcher.local.ensemble import Ensemble
 from etcd_watcher.local.faults import Faults
 from etcd_watcher.local.gateway import Gateway
 from etcd_watcher.local.member import Member
 from etcd_watcher.local.membership import compact, revision
+from etcd_watcher.local.security import Security
+from etcd_watcher.local.users import Users
 
 __all__ = ["LocalCluster"]
 
@@ -41,8 +44,8 @@ class LocalCluster:
     ----------
     size : int
         Members: m1, m2, m3 and so on.
-    version, binary, v2
-        As for `LocalEtcd`.
+    version, binary, v2, tls, client_cert, user, password, token_ttl
+        As for `LocalEtcd`. Between members there is no TLS.
     election_timeout : float
         Seconds without a heartbeat after which a member stands for election; heartbeats are ten
         times as frequent. 1.0 is etcd's own default, which busy machines keep without needless
@@ -59,7 +62,7 @@ class LocalCluster:
         Where clients reach each member. `Watcher(cluster)` takes them all.
     members : mapping of str to Member
         The members by name, in order.
-    version, binary, v2
+    version, binary, v2, ca_cert, cert, key, user, password, users
         As of `LocalEtcd`.
 
     Raises
@@ -88,6 +91,11 @@ class LocalCluster:
         v2: bool = True,
         election_timeout: float = 1.0,
         snapshot_count: int = 1000,
+        tls: bool | Certificates = False,
+        client_cert: bool = False,
+        user: str | None = None,
+        password: str | None = None,
+        token_ttl: float | None = None,
     ) -> None:
         if os.name != "posix":
             raise EtcdWatcherError("LocalCluster needs Linux or macOS.")
@@ -97,9 +105,13 @@ class LocalCluster:
         self.binary = found.path
         self.version = found.version
         self.v2 = v2 and found.release < (3, 6)
+        self._security = Security.of(
+            tls=tls, client_cert=client_cert, user=user, password=password, token_ttl=token_ttl
+        )
         self._ensemble = Ensemble(
             size,
             found,
+            self._security,
             v2=self.v2,
             election_timeout=election_timeout,
             snapshot_count=snapshot_count,
@@ -122,6 +134,36 @@ class LocalCluster:
     def endpoints(self) -> list[str]:
         """Where clients reach each member."""
         return [member.url for member in self.members.values()]
+
+    @property
+    def ca_cert(self) -> str | None:
+        """Path of the authority's certificate."""
+        return self._security.path("ca.pem")
+
+    @property
+    def cert(self) -> str | None:
+        """Path of a client's certificate."""
+        return self._security.path("client.pem")
+
+    @property
+    def key(self) -> str | None:
+        """Path of the client's key."""
+        return self._security.path("client.key")
+
+    @property
+    def user(self) -> str | None:
+        """Who may do everything."""
+        return self._security.user
+
+    @property
+    def password(self) -> str | None:
+        """The user's password."""
+        return self._security.password
+
+    @property
+    def users(self) -> Users:
+        """Adds users, and changes what they may do."""
+        return self._security.users(self._leaders_gateway, v2=self.v2)
 
     @property
     def faults(self) -> Faults:

@@ -19,6 +19,7 @@ from etcd_watcher.local.member import Member
 from etcd_watcher.local.membership import add_member, member_ids, remove_member, standing
 from etcd_watcher.local.network import Network
 from etcd_watcher.local.process import PortTaken, StartFailed
+from etcd_watcher.local.security import Security
 
 __all__ = ["Ensemble"]
 
@@ -47,10 +48,18 @@ class Ensemble:
     All but `leader` and `wait` are called within `changing`.
     """
 
-    def __init__(
-        self, size: int, binary: Binary, *, v2: bool, election_timeout: float, snapshot_count: int
+    def __init__(  # noqa: PLR0913 - what LocalCluster is given
+        self,
+        size: int,
+        binary: Binary,
+        security: Security,
+        *,
+        v2: bool,
+        election_timeout: float,
+        snapshot_count: int,
     ) -> None:
-        self.v2 = v2
+        self._v2 = v2
+        self._security = security
         self._election_timeout = election_timeout
         milliseconds = int(election_timeout * 1000)
         self._flags = {
@@ -62,11 +71,13 @@ class Ensemble:
             # stake here, and `Faults.replace` looks for a majority itself.
             "strict-reconfig-check": "false",
         }
-        root = Path(tempfile.gettempdir(), f"etcd_watcher-{secrets.token_hex(8)}")
-        self._guardian = Guardian(str(root))
+        self._root = Path(tempfile.gettempdir(), f"etcd_watcher-{secrets.token_hex(8)}")
+        self._guardian = Guardian(str(self._root))
         self.network = Network()
         names = [f"m{number}" for number in range(1, size + 1)]
-        self.members = {name: Member(name, self._guardian, binary, root) for name in names}
+        self.members = {
+            name: Member(name, self._guardian, binary, self._root, security) for name in names
+        }
         self._lock = threading.RLock()
         """Held while members or links are changed, so that changes come one after the other."""
         self._ended = False
@@ -107,6 +118,7 @@ class Ensemble:
         environment = clean_environment()
         try:
             self._guardian.start(environment)
+            self._security.write(self._root)
             self.network.start(environment)
             for member in self.members.values():
                 member.ask_for_ports(self.network)
@@ -118,6 +130,7 @@ class Ensemble:
             self.wait(list(self.members.values()), START_TIMEOUT)
         except ConnectionFailed as error:
             raise StartFailed(str(error)) from None
+        self._security.set_up(self.leader().gateway(CHANGE_TIMEOUT), v2=self._v2)
 
     def stop(self) -> None:
         """End everything, for good."""
@@ -206,7 +219,7 @@ class Ensemble:
         """Start a member's process, on new ports of its own behind the proxy's."""
         peers = (f"{each.name}={each.peer_url}" for each in self.members.values())
         flags = {**self._flags, "initial-cluster": ",".join(peers)}
-        member.launch(self.network, flags, v2=self.v2)
+        member.launch(self.network, flags, v2=self._v2)
 
     def _take_in(self, member: Member) -> None:
         """Have the cluster expect a member, new and empty, in the place of one that has left.

@@ -5,15 +5,29 @@ http.client and not urllib: it knows no proxies, and `http_proxy` is never meant
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import ssl
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "Login"]
+
+TOKEN_IS_OLD = ("invalid auth token", "auth store is old", "revision in header is old")
+"""What etcd says of a token that has expired, or is from before a change of the users' rights."""
+
+
+@dataclass(slots=True)
+class Login:
+    """A user, and the token that a login gave."""
+
+    user: str
+    password: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +39,16 @@ class Gateway:
     port : int
     timeout : float
         Seconds for a request.
+    context : ssl.SSLContext or None
+        For TLS.
+    login : Login or None
+        Whom to be.
     """
 
     port: int
     timeout: float
+    context: ssl.SSLContext | None = None
+    login: Login | None = None
 
     def ask(self, path: str, **fields: Any) -> dict[str, Any]:
         """Make a call of the v3 API through the server's own JSON gateway.
@@ -40,13 +60,19 @@ class Gateway:
         RequestRejected
             The server refuses.
         """
-        status, answer = self.exchange("POST", f"/v3/{path}", json.dumps(fields).encode())
+        had_token = self.login is not None and self.login.token is not None
+        status, answer = self._ask(path, fields)
+        told = str(answer.get("message") or answer.get("error"))
+        if status != http.HTTPStatus.OK and had_token and any(map(told.__contains__, TOKEN_IS_OLD)):
+            self._log_in()
+            status, answer = self._ask(path, fields)
+            told = str(answer.get("message") or answer.get("error"))
         if status != http.HTTPStatus.OK:
-            raise RequestRejected(f"{path}: {answer.get('message') or answer.get('error')}")
+            raise RequestRejected(f"{path}: {told}")
         return answer
 
     def exchange(
-        self, method: str, path: str, body: bytes | None = None
+        self, method: str, path: str, body: bytes | None = None, *, kind: str | None = None
     ) -> tuple[int, dict[str, Any]]:
         """Give the status and the JSON object of an answer; an empty one where it was none.
 
@@ -55,19 +81,46 @@ class Gateway:
         ConnectionFailed
             No answer in time.
         """
-        headers = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}
-        with closing(
-            http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
-        ) as connection:
+        headers = {}
+        if body is not None:
+            headers["Content-Type"] = kind or "application/x-www-form-urlencoded"
+        if self.login is not None and path.startswith("/v2"):
+            pair = f"{self.login.user}:{self.login.password}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        elif self.login is not None and self.login.token is not None:
+            headers["Authorization"] = self.login.token
+        with closing(self._connection()) as connection:
             try:
                 connection.request(method, path, body, headers)
                 response = connection.getresponse()
                 text = response.read()
             except (OSError, http.client.HTTPException) as error:
                 reason = str(error) or type(error).__name__
-                raise ConnectionFailed.to([f"http://127.0.0.1:{self.port}"], reason) from error
+                raise ConnectionFailed.to([self._url], reason) from error
         try:
             answer = json.loads(text)
         except ValueError:
-            answer = None
+            answer = {"message": text.decode("utf-8", "replace").strip()} if text else None
         return response.status, answer if isinstance(answer, dict) else {}
+
+    def _ask(self, path: str, fields: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.login is not None and self.login.token is None:
+            self._log_in()
+        return self.exchange("POST", f"/v3/{path}", json.dumps(fields).encode())
+
+    def _log_in(self) -> None:
+        if self.login is not None:
+            nobody = replace(self, login=None)
+            who = {"name": self.login.user, "password": self.login.password}
+            self.login.token = nobody.ask("auth/authenticate", **who)["token"]
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.context is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=self.timeout, context=self.context
+        )
+
+    @property
+    def _url(self) -> str:
+        return f"{'http' if self.context is None else 'https'}://127.0.0.1:{self.port}"

@@ -12,6 +12,7 @@ from etcd_watcher.local.guarded import Guardian
 from etcd_watcher.local.network import Network
 from etcd_watcher.local.ports import free_ports
 from etcd_watcher.local.process import EtcdProcess
+from etcd_watcher.local.security import Security
 
 __all__ = ["Member"]
 
@@ -39,13 +40,16 @@ class Member:
         Whether the process stands still.
     """
 
-    def __init__(self, name: str, guardian: Guardian, binary: Binary, root: Path) -> None:
+    def __init__(
+        self, name: str, guardian: Guardian, binary: Binary, root: Path, security: Security
+    ) -> None:
         self.name = name
         self.id = 0
         self.joins = False
         """Whether its next launch is into a cluster that was there before it."""
         self.left = False
         """Whether it was, or is just being, removed from the cluster and not yet added again."""
+        self._security = security
         self._data_dir = root / name
         self._process = EtcdProcess(guardian, name, binary, root / f"{name}.log")
         self._ports: tuple[int, ...] = (0, 0)
@@ -56,17 +60,17 @@ class Member:
     @property
     def url(self) -> str:
         """Where clients reach it."""
-        return _url(self._doors[0])
+        return self._url(self._doors[0])
 
     @property
     def peer_url(self) -> str:
         """Where its peers reach it."""
-        return _url(self._doors[1])
+        return _peer_url(self._doors[1])
 
     @property
     def direct_url(self) -> str:
         """Where it listens itself."""
-        return _url(self._ports[0])
+        return self._url(self._ports[0])
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +98,7 @@ class Member:
 
     def gateway(self, timeout: float) -> Gateway:
         """Give a way to ask it, past the proxy."""
-        return Gateway(self._ports[0], timeout)
+        return self._security.gateway(self._ports[0], timeout)
 
     def ask_for_ports(self, network: Network) -> None:
         """Take the ports to advertise."""
@@ -107,13 +111,13 @@ class Member:
         own = {
             "name": self.name,
             "data-dir": str(self._data_dir),
-            "listen-client-urls": _url(self._ports[0]),
+            "listen-client-urls": self.direct_url,
             "advertise-client-urls": self.url,
-            "listen-peer-urls": _url(self._ports[1]),
+            "listen-peer-urls": _peer_url(self._ports[1]),
             "initial-advertise-peer-urls": self.peer_url,
             "initial-cluster-state": "existing" if self.joins else "new",
         }
-        self._process.launch({**own, **flags}, v2=v2)
+        self._process.launch({**own, **flags, **self._security.flags()}, v2=v2)
 
     def check(self) -> None:
         """Raise StartFailed, or PortTaken, if the process has ended."""
@@ -139,6 +143,10 @@ class Member:
         """Remove its data."""
         shutil.rmtree(self._data_dir, ignore_errors=True)
 
+    def _url(self, port: int) -> str:
+        return f"{self._security.scheme}://127.0.0.1:{port}"
 
-def _url(port: int) -> str:
+
+def _peer_url(port: int) -> str:
+    # Never TLS: the proxy reads from it who calls.
     return f"http://127.0.0.1:{port}"

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import os
-import secrets
-import tempfile
-import threading
-import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from etcd_watcher.errors import ConnectionFailed, EtcdWatcherError
+from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local.binary import find_binary
-from etcd_watcher.local.client import KeyApi, V2Api, V3Api, is_healthy, member_names
-from etcd_watcher.local.gateway import Gateway
-from etcd_watcher.local.guarded import Guardian
+from etcd_watcher.local.certificates import Certificates
+from etcd_watcher.local.client import KeyApi, V2Api, V3Api
 from etcd_watcher.local.membership import compact, revision
-from etcd_watcher.local.ports import free_ports
-from etcd_watcher.local.process import START_TIMEOUT, EtcdProcess, PortTaken, StartFailed
+from etcd_watcher.local.security import Security
+from etcd_watcher.local.single import Single
+from etcd_watcher.local.users import Users
 
-__all__ = ["LocalEtcd", "StartFailed"]
-
-REQUEST_TIMEOUT = 5.0
-"""Seconds for a put, a get or a delete."""
-
-PORT_TRIES = 10
-"""How many pairs of ports to try, should others take them between our look and etcd's bind."""
+__all__ = ["LocalEtcd"]
 
 
 class LocalEtcd:
@@ -55,6 +43,15 @@ class LocalEtcd:
         Serve the v2 API as well. etcd 3.6 and later cannot: there the attribute `v2` is False.
     data_dir : path, optional
         Where the data is kept; it stays there after `stop`. Without it: a temporary directory.
+    tls : bool or Certificates
+        Serve clients over TLS only, with certificates made for the purpose. (Package trustme.)
+    client_cert : bool
+        Let in only clients with a certificate of that authority.
+    user, password : str, optional
+        Let in only users, of whom this is one, who may do everything; `users` adds others. Without
+        a password one is made up.
+    token_ttl : float, optional
+        Seconds, from 1 up, after which a v3 login has to be made anew. (Package trustme.)
 
     Attributes
     ----------
@@ -68,6 +65,12 @@ class LocalEtcd:
         Whether the v2 API is served.
     data_dir : Path
         Where the data is.
+    ca_cert, cert, key : str or None
+        Paths of the authority's certificate, and of a client's with its key.
+    user, password : str or None
+        Whom to log in as.
+    users : Users
+        Adds users who may do less. Only with `user=`.
 
     Raises
     ------
@@ -75,6 +78,8 @@ class LocalEtcd:
         No etcd program, or none of that version, was found: the message lists what was.
     StartFailed
         It did not get ready within 20 s: the message has its log's last lines.
+    ValueError
+        Arguments that do not go together.
 
     Examples
     --------
@@ -82,15 +87,23 @@ class LocalEtcd:
     ...     etcd.put("nokia", "hello")
     ...     etcd.get("nokia")
     'hello'
+
+    >>> with LocalEtcd(tls=True, user="luis") as etcd:
+    ...     watcher = Watcher(etcd)  # which takes certificates, user and password from there
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by keyword
         self,
         *,
         version: str | None = None,
         binary: str | os.PathLike[str] | None = None,
         v2: bool = True,
         data_dir: str | os.PathLike[str] | None = None,
+        tls: bool | Certificates = False,
+        client_cert: bool = False,
+        user: str | None = None,
+        password: str | None = None,
+        token_ttl: float | None = None,
     ) -> None:
         if os.name != "posix":
             raise EtcdWatcherError(
@@ -101,19 +114,18 @@ class LocalEtcd:
         self.binary = found.path
         self.version = found.version
         self.v2 = v2 and found.release < (3, 6)  # 3.6 has no v2, nor the flag for it
-        # Our name in member lists, by which we know our own server from one that took its port.
-        self._name = f"local-{secrets.token_hex(4)}"
-        self._root = Path(tempfile.gettempdir(), f"etcd_watcher-{secrets.token_hex(8)}")
-        self.data_dir = (
-            self._root / "data" if data_dir is None else Path(data_dir).expanduser().absolute()
+        self._security = Security.of(
+            tls=tls, client_cert=client_cert, user=user, password=password, token_ttl=token_ttl
         )
-        self._ports: tuple[int, ...] = ()  # for clients and for peers, once they are known
-        self._lock = threading.RLock()
-        """Held while the server is started or stopped, so that these come one after the other."""
-        self._guardian = Guardian(str(self._root))
-        self._process = EtcdProcess(self._guardian, "etcd", found, self._root / "etcd.log")
+        self._single = Single(
+            found,
+            self._security,
+            v2=self.v2,
+            data_dir=None if data_dir is None else Path(data_dir).expanduser().absolute(),
+        )
+        self.data_dir = self._single.data_dir
         # At exit too. It must not refer to self, which would then never go.
-        weakref.finalize(self, self._guardian.end)
+        weakref.finalize(self, self._single.end)
         try:
             self.start()
         except BaseException:
@@ -123,7 +135,7 @@ class LocalEtcd:
     @property
     def url(self) -> str:
         """Where clients connect to."""
-        return _url(self._client_port)
+        return self._single.url
 
     @property
     def endpoints(self) -> list[str]:
@@ -131,9 +143,39 @@ class LocalEtcd:
         return [self.url]
 
     @property
+    def ca_cert(self) -> str | None:
+        """Path of the authority's certificate."""
+        return self._security.path("ca.pem")
+
+    @property
+    def cert(self) -> str | None:
+        """Path of a client's certificate."""
+        return self._security.path("client.pem")
+
+    @property
+    def key(self) -> str | None:
+        """Path of the client's key."""
+        return self._security.path("client.key")
+
+    @property
+    def user(self) -> str | None:
+        """Who may do everything."""
+        return self._security.user
+
+    @property
+    def password(self) -> str | None:
+        """The user's password."""
+        return self._security.password
+
+    @property
+    def users(self) -> Users:
+        """Adds users, and changes what they may do."""
+        return self._security.users(self._single.gateway, v2=self.v2)
+
+    @property
     def pid(self) -> int | None:
         """The server's process id; None while it does not run."""
-        return self._process.pid
+        return self._single.pid
 
     @property
     def running(self) -> bool:
@@ -179,7 +221,7 @@ class LocalEtcd:
     @property
     def revision(self) -> int:
         """The newest revision of the v3 keys: each transaction makes one. Raises as `put`."""
-        return revision(self._gateway())
+        return revision(self._single.gateway())
 
     def compact(self, at: int | None = None) -> int:
         """Drop the v3 history before a revision, as production clusters do every few hours.
@@ -201,7 +243,7 @@ class LocalEtcd:
         RequestRejected
             It has been compacted already, or is yet to come. And what `put` raises.
         """
-        return compact(self._gateway(), at)
+        return compact(self._single.gateway(), at)
 
     def start(self) -> None:
         """Start the server again, at the same URL. One that runs stays as it is.
@@ -214,20 +256,11 @@ class LocalEtcd:
         StartFailed
             It did not get ready within 20 s.
         """
-        with self._changing():
-            if self.running:
-                return
-            try:
-                self._start(time.monotonic() + START_TIMEOUT)
-            except BaseException:
-                self._process.kill()
-                raise
+        self._single.start()
 
     def restart(self) -> None:
         """Kill the server and start it again: the same URL, the same data. Raises as `start`."""
-        with self._changing():
-            self.kill()
-            self.start()
+        self._single.restart()
 
     def kill(self) -> None:
         """End the server with SIGKILL, as a crash would. `start` brings it back with its data.
@@ -235,19 +268,14 @@ class LocalEtcd:
         An etcd before 3.4.21 and 3.5.5 may then have lost a write that it had acknowledged within
         the last millisecond (etcd-io/etcd#14370).
         """
-        with self._changing():
-            self._process.kill()
+        self._single.kill()
 
     def stop(self) -> None:
         """End the server and remove its temporary data. May be called any number of times.
 
         SIGKILL: on SIGTERM etcd would take 7 s to go if somebody watches it.
         """
-        if self._guardian.is_foreign:
-            return  # at the end of a fork's `with` block the server is still its parent's
-        with self._lock:
-            self._guardian.end()
-            self._process.paused = False
+        self._single.stop()
 
     def pause(self) -> None:
         """Have the server stand still (SIGSTOP): connections stay open, nothing is answered.
@@ -257,15 +285,11 @@ class LocalEtcd:
         ConnectionFailed
             It is not running.
         """
-        with self._changing():
-            self._check_running()
-            self._process.pause()
+        self._single.pause()
 
     def resume(self) -> None:
         """Let a paused server go on. Raises as `pause`."""
-        with self._changing():
-            self._check_running()
-            self._process.resume()
+        self._single.resume()
 
     def __enter__(self) -> Self:
         return self
@@ -280,84 +304,11 @@ class LocalEtcd:
 
     def __repr__(self) -> str:
         # Nothing that differs from run to run: notebooks compare this with what was saved.
-        state = "paused" if self._process.paused else "running" if self.running else "stopped"
+        state = "paused" if self._single.paused else "running" if self.running else "stopped"
         return f"LocalEtcd({state})"
-
-    @property
-    def _client_port(self) -> int:
-        return self._ports[0]
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        # First the owner: in a fork the lock may be held by a thread that is not there.
-        self._guardian.check_owner()
-        with self._lock:
-            yield
-
-    def _start(self, deadline: float) -> None:
-        """Start the server on the ports that it had, or else on free ones."""
-        taken: list[StartFailed] = []
-        while True:
-            ports = self._ports or free_ports(2)
-            try:
-                self._run(ports, deadline)
-            except PortTaken as error:
-                taken.append(error)
-                # Whoever has the URL waits for us there: at a restart no other port will do.
-                if time.monotonic() > deadline or (not self._ports and len(taken) == PORT_TRIES):
-                    raise
-            except StartFailed as error:
-                # Time may run out in the middle of a try: what kept us is what came before.
-                raise (taken or [error])[-1] from None
-            else:
-                self._ports = ports
-                return
-
-    def _run(self, ports: tuple[int, ...], deadline: float) -> None:
-        """Start the server on these ports and wait until it is ready."""
-
-        def is_ready(patience: float) -> bool:
-            gateway = Gateway(ports[0], patience)
-            # The name, because a stranger who took the port might answer until ours gives up.
-            return is_healthy(gateway) and self._name in member_names(gateway)
-
-        self._process.launch(self._flags(*map(_url, ports)), v2=self.v2)
-        self._process.wait(is_ready, deadline)
-
-    def _flags(self, client: str, peer: str) -> dict[str, str]:
-        return {
-            "name": self._name,
-            "data-dir": str(self.data_dir),
-            "listen-client-urls": client,
-            "advertise-client-urls": client,
-            "listen-peer-urls": peer,
-            "initial-advertise-peer-urls": peer,
-            "initial-cluster": f"{self._name}={peer}",
-            # A member without peers needs no time to hear of a leader. With the defaults (100 and
-            # 1000) a start takes 0.1 to 1 s and a restart 1 to 2 s; with these 0.03 to 0.1 s and
-            # 0.1 to 0.2 s, for 0.5 % of a core while idle.
-            "heartbeat-interval": "10",
-            "election-timeout": "100",
-        }
-
-    def _check_running(self) -> None:
-        if not self.running:
-            raise ConnectionFailed(
-                "this LocalEtcd is stopped: start() it again, or make a new LocalEtcd()"
-            )
 
     def _api(self, api: str) -> KeyApi:
         if api not in ("v2", "v3"):
             raise ValueError(f'api is "v3" or "v2", not {api!r}')
         kind = V3Api if api == "v3" else V2Api
-        return kind(self._gateway())
-
-    def _gateway(self) -> Gateway:
-        self._check_running()
-        if self._process.paused:
-            raise ConnectionFailed("this LocalEtcd is paused, it answers nothing: resume() it")
-        return Gateway(self._client_port, REQUEST_TIMEOUT)
-
-
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
+        return kind(self._single.gateway())

@@ -127,11 +127,11 @@ def test_kill_9_in_the_middle_of_a_start_leaves_nothing(
 ) -> None:
     owner = own(
         """
-        import etcd_watcher.local.server as server
+        import etcd_watcher.local.single as single
         def forever(*_):
             tell()
             sys.stdin.read()
-        server.is_healthy = forever
+        single.is_healthy = forever
         LocalEtcd()
         """
     )
@@ -446,9 +446,9 @@ def test_guardian_and_server_hold_nothing_of_the_owners(tmp_path: Path) -> None:
 
 def test_only_the_owner_may_start_it() -> None:
     with LocalEtcd() as etcd:
-        etcd._guardian._companion._owner += 1  # as a fork sees it
+        etcd._single._guardian._companion._owner += 1  # as a fork sees it
         with pytest.raises(EtcdWatcherError, match="of which this is a fork"):
             etcd.kill()
         etcd.stop()
-        etcd._guardian._companion._owner -= 1
+        etcd._single._guardian._companion._owner -= 1
         assert etcd.running

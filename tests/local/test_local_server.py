@@ -19,11 +19,12 @@ from etcd_watcher.errors import ConnectionFailed, NoBinary
 from etcd_watcher.local import LocalEtcd, StartFailed
 from etcd_watcher.local.binary import find_binary
 from etcd_watcher.local.ports import free_ports
+from etcd_watcher.local.single import Single
 
 Eventually = Callable[[Callable[[], object]], None]
 IsGone = Callable[[int], bool]
 
-SERVER = "etcd_watcher.local.server"
+SINGLE = "etcd_watcher.local.single"
 PROCESS = "etcd_watcher.local.process"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -44,7 +45,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that servers ask for their deadlines."""
     clock = Clock()
-    for module in (SERVER, PROCESS):
+    for module in (SINGLE, PROCESS):
         monkeypatch.setattr(module + ".time", clock)
     return clock
 
@@ -305,7 +306,7 @@ def test_a_port_that_was_lost_is_replaced(
         taken = busy.getsockname()[1]
         draws = [(taken, *free_ports(1)), (*free_ports(1), taken), free_ports(2)]
         free = draws[-1]
-        monkeypatch.setattr(SERVER + ".free_ports", lambda _: draws.pop(0))
+        monkeypatch.setattr(SINGLE + ".free_ports", lambda _: draws.pop(0))
         with LocalEtcd(version=any_version) as etcd:
             assert port_of(etcd) == free[0]
             etcd.put("nokia", "hello")
@@ -315,7 +316,7 @@ def test_another_etcd_on_the_port_is_not_taken_for_ours(
     etcd: LocalEtcd, monkeypatch: pytest.MonkeyPatch, fresh_key: str
 ) -> None:
     draws = [(port_of(etcd), *free_ports(1)), free_ports(2)]
-    monkeypatch.setattr(SERVER + ".free_ports", lambda _: draws.pop(0))
+    monkeypatch.setattr(SINGLE + ".free_ports", lambda _: draws.pop(0))
     with LocalEtcd() as ours:
         assert ours.url != etcd.url
         ours.put(fresh_key, "hello")
@@ -326,13 +327,13 @@ def test_another_etcd_on_the_port_is_not_taken_for_ours(
 def test_a_restart_waits_for_its_own_port(
     monkeypatch: pytest.MonkeyPatch, clock: Clock, *, frees_it: bool
 ) -> None:
-    run = LocalEtcd._run
+    run = Single._run
     with LocalEtcd() as etcd:
         etcd.put("nokia", "hello")
         etcd.kill()
         stranger = socket.create_server(("127.0.0.1", port_of(etcd)))
 
-        def run_once(self: LocalEtcd, ports: tuple[int, ...], deadline: float) -> None:
+        def run_once(self: Single, ports: tuple[int, ...], deadline: float) -> None:
             try:
                 run(self, ports, deadline)
             except StartFailed:
@@ -342,7 +343,7 @@ def test_a_restart_waits_for_its_own_port(
                     clock.now += 30
                 raise
 
-        monkeypatch.setattr(LocalEtcd, "_run", run_once)
+        monkeypatch.setattr(Single, "_run", run_once)
         with stranger:
             if frees_it:
                 etcd.start()
@@ -382,7 +383,7 @@ def test_a_program_that_does_not_get_ready_is_given_up(
             clock.now += 30
         return False
 
-    monkeypatch.setattr(SERVER + ".is_healthy", is_healthy)
+    monkeypatch.setattr(SINGLE + ".is_healthy", is_healthy)
     with pytest.raises(StartFailed, match=r"(?s)not ready within 20 s.*wait for me"):
         LocalEtcd(binary=program)
     assert list(temp_dir.iterdir()) == []
