@@ -62,14 +62,16 @@ if TYPE_CHECKING:
     from etcd_watcher.widgets.base import LiveWidget
     from etcd_watcher.widgets.callback_board import CallbackBoard
     from etcd_watcher.widgets.event_log import EventLog
+    from etcd_watcher.widgets.key_tree import KeyTree
     from etcd_watcher.widgets.status_bar import StatusBar
 
-__all__ = ["CallbackBoard", "EventLog", "LiveWidget", "StatusBar"]
+__all__ = ["CallbackBoard", "EventLog", "KeyTree", "LiveWidget", "StatusBar"]
 
 _HOMES = {
     "etcd_watcher.widgets.base": ("LiveWidget",),
     "etcd_watcher.widgets.callback_board": ("CallbackBoard",),
     "etcd_watcher.widgets.event_log": ("EventLog",),
+    "etcd_watcher.widgets.key_tree": ("KeyTree",),
     "etcd_watcher.widgets.status_bar": ("StatusBar",),
 }
 

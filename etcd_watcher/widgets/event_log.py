@@ -57,6 +57,8 @@ class EventLog(LiveWidget):
         Show these, of "created", "modified", "deleted", "expired", "gap" and "connection".
     within : str
         Show the keys that begin with this; a KeyTree sets it.
+    only : str
+        Show this key; a KeyTree sets it.
     between : tuple of float, optional
         Show what came between these times, in seconds since the epoch; a Timeline sets it.
     paused : bool
@@ -86,6 +88,7 @@ class EventLog(LiveWidget):
     text = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     types = List(Enum(KINDS), list(KINDS)).tag(sync=True, setting=True)
     within = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
+    only = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     between = Tuple(Float(), Float(), default_value=None, allow_none=True).tag(
         sync=True, setting=True
     )
@@ -110,9 +113,9 @@ class EventLog(LiveWidget):
             self._rows.pause()
 
     def _filter(self) -> Filter:
-        return Filter(tuple(self.types), self.key, self.text, self.within, self.between)
+        return Filter(tuple(self.types), self.key, self.text, self.within, self.only, self.between)
 
-    @observe("key", "text", "types", "within", "between")
+    @observe("key", "text", "types", "within", "only", "between")
     def _filter_anew(self, _: object) -> None:
         if self._open:
             with renderer.lock:

@@ -38,7 +38,9 @@ class Filter:
         Values that contain this; of a deletion, the value before it. As for `key`, small letters
         stand for capitals too, capitals only for themselves.
     within : str
-        Keys that begin with this, exactly.
+        Keys that begin with this, to the letter.
+    only : str
+        This key.
     between : tuple of two floats, optional
         From when to when it came, in seconds since the epoch.
     """
@@ -47,6 +49,7 @@ class Filter:
     key: str = ""
     text: str = ""
     within: str = ""
+    only: str = ""
     between: tuple[float, float] | None = None
     _matches_key: Callable[[bytes], object] = field(init=False, repr=False, compare=False)
     _matches_text: Callable[[bytes], object] = field(init=False, repr=False, compare=False)
@@ -68,6 +71,8 @@ class Filter:
         return type(record) is not Event or self._shows_event(record)
 
     def _shows_event(self, event: Event) -> bool:
+        if self.only and event.raw_key != to_bytes(self.only):
+            return False
         if self.within and not event.raw_key.startswith(to_bytes(self.within)):
             return False
         if self.key and not self._matches_key(event.raw_key):

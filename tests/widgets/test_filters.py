@@ -89,3 +89,9 @@ def test_filters_of_the_same_conditions_are_the_same() -> None:
     assert Filter(key="a") == Filter(key="a")
     assert Filter(key="a") != Filter(key="b")
     assert isinstance(CREATED, Event)
+
+
+def test_only_is_one_key() -> None:
+    assert Filter(only="sensors/Door").shows(CREATED, 0.0)
+    assert not Filter(only="sensors/Doo").shows(CREATED, 0.0)
+    assert Filter(only="a\udcff").shows(event(1, b"a\xff"), 0.0)

@@ -179,3 +179,36 @@ async function copy(text) {
   if (!done) throw new Error("not copied");
   return undefined;
 }
+
+let rowsMade = 0;
+
+/** The elements of the rows in sight, used again and again: the page never has more.
+ *
+ * show(from, to, fill): have these rows, and call fill(element, number) for each. A row keeps its
+ * element for as long as it is in sight: fewer changes, and a screen reader's place stays.
+ * of(number): the element of a row in sight. */
+function rowPool(canvas, make) {
+  const pool = [];
+  return {
+    show(from, to, fill) {
+      while (pool.length < to - from) {
+        const row = make();
+        row.id = `ew-row-${(rowsMade += 1)}-${Math.random().toString(36).slice(2, 8)}`;
+        pool.push(row);
+        canvas.append(row);
+      }
+      while (pool.length > Math.max(0, to - from)) pool.pop().remove();
+      const kept = new Map(pool.map((row) => [row.number, row]));
+      const spare = pool.filter((row) => !(row.number >= from && row.number < to));
+      for (let number = from; number < to; number += 1) {
+        const row = kept.get(number) ?? spare.pop();
+        if (row.number !== number) {
+          row.number = number;
+          row.shown = undefined;
+        }
+        fill(row, number);
+      }
+    },
+    of: (number) => pool.find((row) => row.number === number),
+  };
+}

@@ -53,7 +53,7 @@ function render({ el, state, ask, model, update: updateSoon }) {
   const tools = toolbar(el, state, ask, model, say);
   const table = grid(el, state, ask, model, updateSoon);
   const pane = detailsPane(el, ask, say, () => table.focus());
-  const listening = ["key", "text", "types", "within", "between", "paused", "follow", "height"];
+  const listening = ["key", "text", "types", "within", "only", "between", "paused", "follow", "height"];
   for (const name of listening) model.on(`change:${name}`, updateSoon);
   return {
     update() {
@@ -97,7 +97,7 @@ function toolbar(el, state, ask, model, say) {
     }, { class: `ew-button ew-kind ew-${kind}` });
     return { kind, toggle };
   });
-  const within = button("", () => set("within", ""));
+  const places = ["within", "only"].map((name) => ({ name, chip: button("", () => set(name, "")) }));
   const between = button("", () => set("between", null));
   const pause = button("Pause", () => set("paused", !model.get("paused")));
   const follow = button("Follow", () => set("follow", !model.get("follow")), {
@@ -123,7 +123,7 @@ function toolbar(el, state, ask, model, say) {
   const counted = h("span", { class: "ew-quiet ew-counted" });
   el.append(
     h("div", { class: "ew-bar" },
-      labelled("Key", fields[0].field), labelled("Value", fields[1].field), within, between,
+      labelled("Key", fields[0].field), labelled("Value", fields[1].field), ...places.map((each) => each.chip), between,
       h("span", { class: "ew-space" }), pause, follow),
     h("div", { class: "ew-bar" },
       h("div", { class: "ew-bar", role: "group", "aria-label": "Types shown" },
@@ -146,9 +146,12 @@ function toolbar(el, state, ask, model, say) {
       for (const { kind, toggle } of kinds) {
         setAttribute(toggle, "aria-pressed", String(model.get("types").includes(kind)));
       }
-      within.hidden = !model.get("within");
-      setText(within, `within ${model.get("within")} ✕`);
-      setAttribute(within, "aria-label", `Show all keys again, not only those within ${model.get("within")}`);
+      for (const { name, chip } of places) {
+        const chosen = `${name} ${model.get(name)}`;
+        chip.hidden = !model.get(name);
+        setText(chip, `${chosen} ✕`);
+        setAttribute(chip, "aria-label", `Show all keys again, not ${chosen}`);
+      }
       const times = model.get("between");
       between.hidden = !times;
       if (times) {
@@ -177,10 +180,7 @@ function summary(state, model) {
   return parts.join(" · ");
 }
 
-let grids = 0;
-
 function grid(el, state, ask, model, updateSoon) {
-  const name = `ew-log-${Date.now().toString(36)}-${(grids += 1)}`;
   const head = h("div", { class: "ew-row ew-head", role: "row", "aria-rowindex": "1" },
     ...COLUMNS.map((column) => h("div", { role: "columnheader", class: "ew-cell" }, column)));
   const canvas = h("div", { class: "ew-canvas", role: "rowgroup" });
@@ -191,7 +191,12 @@ function grid(el, state, ask, model, updateSoon) {
   }, h("div", { role: "rowgroup", class: "ew-headgroup" }, head), canvas);
   el.append(h("div", { class: "ew-frame" }, box, empty));
 
-  const pool = []; // elements of rows, used again and again
+  const pool = rowPool(canvas, () => {
+    const cells = COLUMNS.map(() => h("div", { role: "gridcell", class: "ew-cell" }));
+    const row = h("div", { class: "ew-row", role: "row" }, ...cells);
+    row.cells = cells;
+    return row;
+  });
   let active = null; // number of the row that the keyboard is on
   let frozen = null; // while the page is paused and the kernel is not yet: where we stopped
   let shownFirst = 0;
@@ -316,33 +321,12 @@ function grid(el, state, ask, model, updateSoon) {
 
     const from = Math.max(state.first, state.first + Math.floor(box.scrollTop / ROW) - SPARE);
     const to = Math.min(end(), from + visible() + 2 * SPARE);
-    while (pool.length < to - from) {
-      const row = makeRow();
-      pool.push(row);
-      canvas.append(row);
-    }
-    while (pool.length > to - from) pool.pop().remove();
-    // A row keeps its element for as long as it is in sight: fewer changes, and a screen reader's
-    // place stays.
-    const free = new Map(pool.map((row) => [row.number, row]));
-    const spare = pool.filter((row) => !(row.number >= from && row.number < to));
-    for (let number = from; number < to; number += 1) {
-      const row = free.get(number) ?? spare.pop();
-      fillRow(row, number, state.rows.get(number), state.first, active === number);
-    }
+    pool.show(from, to, (row, number) =>
+      fillRow(row, number, state.rows.get(number), state.first, active === number));
     if (active !== null && active < state.first) active = null;
-    const current = active === null ? undefined : pool.find((row) => row.number === active);
+    const current = active === null ? undefined : pool.of(active);
     setAttribute(box, "aria-activedescendant", current?.id ?? null);
     fetch(from, to);
-  }
-
-  let rowsMade = 0;
-  function makeRow() {
-    const cells = COLUMNS.map(() => h("div", { role: "gridcell", class: "ew-cell" }));
-    const row = h("div", { class: "ew-row", role: "row", id: `${name}-${(rowsMade += 1)}` }, ...cells);
-    row.cells = cells;
-    row.stamp = null;
-    return row;
   }
 
   return {
@@ -356,9 +340,8 @@ function fillRow(element, number, row, first, active) {
   element.style.top = `${(number - first) * ROW}px`;
   setAttribute(element, "aria-rowindex", number - first + 2);
   setAttribute(element, "aria-selected", String(active));
-  if (element.number === number && element.row === row) return;
-  element.number = number;
-  element.row = row;
+  if (element.shown === row && row !== undefined) return;
+  element.shown = row;
   const [time, revision, type, key, value, lease] = element.cells;
   if (row === undefined) {
     element.className = "ew-row";
