@@ -235,18 +235,21 @@ class Registry:
                     mailbox = known[1]
             return mailbox
 
-    def leave(self, key: Key, who: object) -> None:
-        """End the subscriptions of `who` to a key, as such and as a prefix."""
+    def leave(self, key: Key, who: object, *, prefix: bool | None, keep: bool) -> None:
+        """End the subscriptions of `who` to a key: as such, as a prefix, or (None) as both.
+
+        With `keep` it is watched on when nobody is left.
+        """
         with self._demux.lock:
             mailbox = self.find_mailbox(who)
             if mailbox is None:
                 return
-            for route in self.routes(key):
+            for route in self.routes(key, prefix):
                 subscription = mailbox.find(route.scope, prefix=route.prefix)
                 if subscription is not None:
                     self._unsubscribe(route, subscription)
                     if not subscribers(route):
-                        route.asked_for = False
+                        route.asked_for = keep
                         self._drop_if_unused(route)
                         self._narrow([route.scope])
 
@@ -261,27 +264,27 @@ class Registry:
                     self._narrow([route.scope])
             self._close_mailbox(mailbox)
 
-    def remove(self, key: Key) -> None:
-        """Watch a key no more, as such and as a prefix, whoever is subscribed to it."""
+    def remove(self, key: Key, *, prefix: bool | None) -> None:
+        """Watch a key no more, whoever is subscribed: as such, as a prefix, or (None) as both."""
         with self._demux.lock:
             self._watched = None
-            for route in self.routes(key):
+            for route in self.routes(key, prefix):
                 route.asked_for = False
                 for subscription, _ in list(route.subscriptions):
                     self._unsubscribe(route, subscription)
                 self._drop_if_unused(route)
                 self._narrow([route.scope])
 
-    def routes(self, key: Key) -> list[Route]:
-        """Give the routes of a key, as such and as a prefix."""
+    def routes(self, key: Key, prefix: bool | None = None) -> list[Route]:  # noqa: FBT001 - of three
+        """Give the routes of a key: as such, as a prefix, or (None) as both."""
         found: list[Route] = []
         with self._demux.lock:
-            for prefix in (False, True):
+            for as_prefix in (False, True) if prefix is None else (prefix,):
                 try:
-                    scope = self.scope(key, prefix=prefix)
+                    scope = self.scope(key, prefix=as_prefix)
                 except ValueError:  # such as "", which is no key but a prefix
                     continue
-                route = self._demux.router.find(scope, prefix=prefix)
+                route = self._demux.router.find(scope, prefix=as_prefix)
                 if route is not None:
                     found.append(route)
         return found

@@ -140,10 +140,13 @@ class Watcher(Witness):
         self._check_open()
         self._registry.watch(several(key), prefix=prefix)
 
-    def remove_key(self, key: Keys) -> None:
-        """Watch a key no more, whoever is subscribed to it. Of an unknown key: nothing happens."""
+    def remove_key(self, key: Keys, *, prefix: bool | None = None) -> None:
+        """Watch a key no more, whoever is subscribed to it. Of an unknown key: nothing happens.
+
+        `prefix` says whether the exact key or the prefix is meant; by default both.
+        """
         for each in several(key):
-            self._registry.remove(each)
+            self._registry.remove(each, prefix=prefix)
 
     @property
     def keys(self) -> list[str]:
@@ -199,13 +202,24 @@ class Watcher(Witness):
 
         self._registry.subscribe(several(key), who, make, prefix=prefix)
 
-    def unregister(self, key: Keys, who: object) -> None:
+    def unregister(
+        self, key: Keys, who: object, *, prefix: bool | None = None, keep: bool = False
+    ) -> None:
         """Tell `who` no more of a key. The last subscriber's leaving removes the key.
 
         Of someone who is not subscribed: nothing happens.
+
+        Parameters
+        ----------
+        key : str, bytes, or an iterable of them
+        who : object
+        prefix : bool, optional
+            Only where it was registered so: as a prefix, or as an exact key. By default both.
+        keep : bool
+            Go on watching the key, for the journal, when nobody is left.
         """
         for each in several(key):
-            self._registry.leave(each, who)
+            self._registry.leave(each, who, prefix=prefix, keep=keep)
 
     def get_subscribers(self, key: Key) -> list[Any]:
         """Give the subscribers of a key, in the order in which they came."""

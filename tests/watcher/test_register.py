@@ -197,3 +197,31 @@ def test_the_journal_finds_a_key_as_the_store_understands_it(
     watcher.sync()
     assert [event.value for event in watcher.journal.events(fresh_key)] == ["x"]
     assert bool(watcher.journal.events("/" + fresh_key)) == (api == "v2")
+
+
+def test_a_key_can_be_kept_when_the_last_one_leaves(
+    watcher: Watcher, fresh_key: str, news: News
+) -> None:
+    watcher.register(fresh_key, news, "tell")
+    watcher.unregister(fresh_key, news, keep=True)
+    assert watcher.keys == [fresh_key]
+    watcher.put(fresh_key, "one")
+    watcher.sync()
+    assert [each.value for each in watcher.journal.events(fresh_key)] == ["one"]
+    assert news.told == []
+
+
+def test_a_key_and_the_prefix_of_its_name_are_left_and_removed_one_by_one(
+    watcher: Watcher, fresh_key: str, news: News
+) -> None:
+    for prefix in (False, True):
+        watcher.register(fresh_key, news, "tell", prefix=prefix)
+    watcher.unregister(fresh_key, news, prefix=True)
+    assert [each.prefix for each in watcher.watched_keys] == [False]
+    watcher.register(fresh_key, news, "tell", prefix=True)
+    watcher.remove_key(fresh_key, prefix=False)
+    assert [each.prefix for each in watcher.watched_keys] == [True]
+    for prefix in (False, True):
+        watcher.register(fresh_key, news, "tell", prefix=prefix)
+    watcher.unregister(fresh_key, news)
+    assert watcher.keys == []
