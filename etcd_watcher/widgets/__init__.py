@@ -62,17 +62,29 @@ if TYPE_CHECKING:
     from etcd_watcher.widgets.base import LiveWidget
     from etcd_watcher.widgets.callback_board import CallbackBoard
     from etcd_watcher.widgets.event_log import EventLog
+    from etcd_watcher.widgets.key_picker import KeyPicker
     from etcd_watcher.widgets.key_tree import KeyTree
     from etcd_watcher.widgets.status_bar import StatusBar
+    from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
 
-__all__ = ["CallbackBoard", "EventLog", "KeyTree", "LiveWidget", "StatusBar"]
+__all__ = [
+    "CallbackBoard",
+    "EventLog",
+    "KeyPicker",
+    "KeyTree",
+    "LiveWidget",
+    "StatusBar",
+    "SubscriberPicker",
+]
 
 _HOMES = {
     "etcd_watcher.widgets.base": ("LiveWidget",),
     "etcd_watcher.widgets.callback_board": ("CallbackBoard",),
     "etcd_watcher.widgets.event_log": ("EventLog",),
+    "etcd_watcher.widgets.key_picker": ("KeyPicker",),
     "etcd_watcher.widgets.key_tree": ("KeyTree",),
     "etcd_watcher.widgets.status_bar": ("StatusBar",),
+    "etcd_watcher.widgets.subscriber_picker": ("SubscriberPicker",),
 }
 
 

@@ -25,6 +25,8 @@ class CardOutput {
       this.model = manager.new_model({ model_id: id, ...OUTPUT }, {}).then((model) => {
         // "Save widget state" saves every model's state: not this one's.
         model.get_state = () => ({});
+        // A model without a kernel's counterpart would be drawn with a broken link.
+        model.comm_live = true;
         this.ready = model;
         this.drawAll();
         return model;

@@ -1,0 +1,53 @@
+"""KeyPicker and SubscriberPicker, and with CallbackBoard the walkthrough without a line of code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.ui.lab import NotebookPage
+
+pytestmark = pytest.mark.ui
+
+Open = Callable[..., NotebookPage]
+
+SET_UP = """
+from etcd_watcher import LocalEtcd, Subscriber, Watcher
+from etcd_watcher.widgets import CallbackBoard, KeyPicker, SubscriberPicker
+etcd = LocalEtcd()
+watcher = Watcher(etcd.url)
+for name in ("nokia", "news/one", "news/two"):
+    etcd.put(name, "before", api="v2")
+"""
+
+
+def add_key(page: Page, key: str) -> None:
+    field = page.get_by_role("combobox", name="Watch a key")
+    field.fill(key)
+    page.get_by_role("option").filter(has_text=key).first.click()
+    expect(page.get_by_role("button", name=f"Remove {key}")).to_be_visible()
+
+
+def test_pick_keys_and_subscribers(open_cells: Open) -> None:
+    notebook = open_cells(
+        SET_UP,
+        "KeyPicker(watcher)",
+        "SubscriberPicker(watcher)",
+        "CallbackBoard(watcher)",
+        "etcd.put('redhat', 'news', api='v2'); watcher.sync()",
+    )
+    for number in range(4):
+        notebook.run_cell(number)
+    assert not notebook.errors()
+    page = notebook.page
+    add_key(page, "nokia")
+    add_key(page, "redhat")
+    page.get_by_role("textbox", name="New subscriber").fill("Luis")
+    page.get_by_role("button", name="Make").click()
+    page.get_by_role("checkbox", name="Luis is told of redhat").check()
+    notebook.run_cell(4)
+    expect(page.get_by_role("region", name="Luis", exact=True)).to_contain_text(
+        "Luis: redhat = news"
+    )
