@@ -21,7 +21,7 @@ class Hands:
         self.state: dict[str, Any] = {}
         self.messages: list[dict[str, Any]] = []
         self._now = 100.0
-        widget.send = self._take  # type: ignore[method-assign]
+        widget.send = self._take
         self.draw()
 
     def _take(self, content: dict[str, Any], buffers: object = None) -> None:

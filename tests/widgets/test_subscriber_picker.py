@@ -54,6 +54,7 @@ def hands(picker: SubscriberPicker) -> Hands:
 
 
 def column(hands: Hands, name: str) -> dict[str, Any]:
+    found: dict[str, Any]
     (found,) = [each for each in hands.state["columns"] if each["name"] == name]
     return found
 
