@@ -8,8 +8,7 @@ property stands in `PROPERTIES`, and says in its docstring what the property is.
 Examples
 --------
 >>> from etcd_watcher import Watcher
->>> from etcd_watcher.keys import KeyRange
->>> from etcd_watcher.testing import Write, assert_valid, from_writes, put
+>>> from etcd_watcher.testing import KeyRange, Write, assert_valid, from_writes, put
 >>>
 >>> with Watcher(etcd.url, api="v3") as watcher:
 ...     watcher.add_key("nokia")
@@ -22,9 +21,10 @@ Examples
 
 from __future__ import annotations
 
+from etcd_watcher.keys import KeyRange
 from etcd_watcher.testing.check import PROPERTIES, assert_valid, check
 from etcd_watcher.testing.evidence import Complete, Evidence
-from etcd_watcher.testing.history import ALL, Change, History, Transaction, put
+from etcd_watcher.testing.history import ALL, Change, History, Transaction, event, put
 from etcd_watcher.testing.violation import Violation
 from etcd_watcher.testing.writes import Delete, Write, acknowledged, delete, from_writes
 
@@ -36,6 +36,7 @@ __all__ = [
     "Delete",
     "Evidence",
     "History",
+    "KeyRange",
     "Transaction",
     "Violation",
     "Write",
@@ -43,6 +44,7 @@ __all__ = [
     "assert_valid",
     "check",
     "delete",
+    "event",
     "from_writes",
     "put",
 ]

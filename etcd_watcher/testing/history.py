@@ -17,7 +17,7 @@ from etcd_watcher.stores.history import replay
 from etcd_watcher.table import plural
 from etcd_watcher.testing.violation import quoted
 
-__all__ = ["ALL", "Change", "History", "Transaction", "put"]
+__all__ = ["ALL", "Change", "History", "Transaction", "event", "put"]
 
 ALL = KeyRange.of_prefix(b"")
 """Every key."""
@@ -49,6 +49,44 @@ class Change:
 def put(key: str | bytes, value: str | bytes, *, renews: bool = False) -> Change:
     """Give the change that a put makes; text is UTF-8 with surrogateescape."""
     return Change(to_bytes(key), to_bytes(value), renews)
+
+
+def event(  # noqa: PLR0913 - what etcd says of a change
+    key: str | bytes,
+    value: str | bytes | None,
+    revision: int,
+    *,
+    created: int = 0,
+    version: int = 0,
+    prev_value: str | bytes | None = None,
+) -> Event:
+    """Give a change as some other client told it, to `check` that client's stream.
+
+    Parameters
+    ----------
+    key, value : str or bytes
+        Text is UTF-8 with surrogateescape. The value is None for a deletion.
+    revision : int
+        etcd's `mod_revision` (v2: modifiedIndex).
+    created, version : int
+        etcd's `create_revision` and `version`; both 0 for a deletion.
+    prev_value : str or bytes, optional
+        The value before, where the client told it.
+
+    Examples
+    --------
+    >>> event("nokia", "hello", 7, created=5, version=2)
+    Event(PUT 'nokia'='hello', revision=7)
+    """
+    return _event(
+        EventType.DELETE if value is None else EventType.PUT,
+        to_bytes(key),
+        None if value is None else to_bytes(value),
+        None if prev_value is None else to_bytes(prev_value),
+        revision,
+        created,
+        version,
+    )
 
 
 @dataclass(frozen=True, slots=True)
