@@ -110,9 +110,10 @@ def record_line(record: Record, at: float) -> str:
     if type(record) is Event:
         return _event_line(record, at)
     if type(record) is Gap:
+        whose = f', "subscriber": {quoted(record.subscriber)}' if record.subscriber else ""
         return (
             f'{{"time": {at:.6f}, "type": "GAP", "first": {record.first}, "last": {record.last}, '
-            f'"reason": {quoted(record.reason)}}}\n'
+            f'"reason": {quoted(record.reason)}{whose}}}\n'
         )
     assert type(record) is Status  # noqa: S101 - there is no fourth
     again = "" if record.next_try is None else f', "next_try": {record.next_try:.6f}'
@@ -170,7 +171,8 @@ def understand(line: bytes) -> tuple[Line, float]:
         first, last = _whole(fields, "first", 0), _whole(fields, "last", 0)
         if last < first:
             raise ValueError(f"a gap ends before it begins: first {first}, last {last}")
-        return Gap(first, last, _string(fields, "reason")), at
+        whose = _string(fields, "subscriber") if "subscriber" in fields else ""
+        return Gap(first, last, _string(fields, "reason"), whose), at
     if kind == "STATUS":
         return _status(fields), at
     if kind == "KEYS":

@@ -134,7 +134,7 @@ class _Order:
 
     def check(self, record: Record) -> None:
         """Refuse a record that cannot come here."""
-        if type(record) is Gap:
+        if type(record) is Gap and not record.subscriber:
             # What comes then may be another history, of a server that has begun anew.
             self._revision = 0
             self._keys.clear()

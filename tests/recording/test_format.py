@@ -53,9 +53,10 @@ def events(draw: st.DrawFn) -> Event:
 
 
 gaps = st.builds(
-    lambda one, other, reason: Gap(min(one, other), max(one, other), reason),
+    lambda one, other, *texts: Gap(min(one, other), max(one, other), *texts),
     count,
     count,
+    st.text(),
     st.text(),
 )
 states = st.sampled_from(["connecting", "connected", "reconnecting", "closed"])
