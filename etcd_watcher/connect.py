@@ -15,11 +15,16 @@ from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.endpoints import DEFAULT_ENDPOINTS, Credentials, parse_endpoints
 from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
+from etcd_watcher.pool import Pool
+from etcd_watcher.recording.file import Recording
+from etcd_watcher.recording.replay import Replay
+from etcd_watcher.recording.store import ReplayStore
 from etcd_watcher.registry import Registry
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import open_store
+from etcd_watcher.turns import Turns
 
-__all__ = ["Server", "connect", "shut_down", "shut_down_later"]
+__all__ = ["Server", "connect", "make_pool", "shut_down", "shut_down_later"]
 
 CONNECT_TIMEOUT = 4.5
 """Seconds for finding a server: an answer, or `ConnectionFailed`, comes within 5 s."""
@@ -43,7 +48,11 @@ class Server(Protocol):
 
 
 def connect(
-    endpoints: str | Iterable[str] | Server | Store | None, *, api: str, credentials: Credentials
+    endpoints: str | Iterable[str] | Server | Store | Recording | None,
+    *,
+    api: str,
+    credentials: Credentials,
+    speed: float | str | None = None,
 ) -> Store:
     """Open a store at the endpoints given, at etcdctl's, or at the usual ones.
 
@@ -52,6 +61,12 @@ def connect(
     ConnectionFailed, ApiNotServed, ValueError, TypeError
         As `Watcher`.
     """
+    if isinstance(endpoints, Recording):
+        return ReplayStore(Replay(endpoints, 1.0 if speed is None else speed))
+    if speed is not None:
+        raise TypeError(
+            f'speed={speed!r} is for a recording: Watcher(Recording("lesson.jsonl"), speed=10)'
+        )
     if isinstance(endpoints, Server):
         credentials = credentials.completed_by(endpoints)
         endpoints = endpoints.endpoints
@@ -72,10 +87,20 @@ def connect(
     return open_store(urls, api=api, credentials=known, timeout=CONNECT_TIMEOUT)
 
 
+def make_pool(store: Store) -> Pool:
+    """Make those who call a watcher's callbacks: for a recording, one after the other."""
+    if not isinstance(store, ReplayStore):
+        return WorkerPool()
+    turns = Turns()
+    turns.on_rest = store.replay.wake
+    store.replay.resting = turns.resting
+    return turns
+
+
 def shut_down(  # noqa: PLR0913, PLR0917 - the parts of a watcher, each once
     feed: Feed,
     store: Store,
-    pool: WorkerPool,
+    pool: Pool,
     registry: Registry,
     catch_up: CatchUp,
     census: Census,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.lives import Lives
 from etcd_watcher.mailbox import MAILBOX_BYTES, Mailbox, logger, room_for
+from etcd_watcher.pool import Pool
 from etcd_watcher.router import Router
+from etcd_watcher.stores.base import Batch
 from etcd_watcher.subscriber import shown
 
 __all__ = ["Demux"]
@@ -27,7 +28,7 @@ class Demux:
     mailbox that turns from lagging to live, a new subscription) happens under `lock`.
     """
 
-    def __init__(self, journal: Journal, pool: WorkerPool) -> None:
+    def __init__(self, journal: Journal, pool: Pool) -> None:
         self.lock = threading.RLock()
         """Guards the router, the subscriptions of its routes, and every mailbox's `lag_from`."""
         self.journal = journal
@@ -40,6 +41,18 @@ class Demux:
         `Gap`. Guarded by `lock`."""
         self._lagging: set[Mailbox] = set()
         """The mailboxes that lag, and some that did."""
+
+    def take(self, batch: Batch) -> None:
+        """Publish what a watch gave."""
+        if batch.taken is not None:
+            batch.taken()
+        if batch.notes:
+            self.journal.append(batch.notes)
+        if batch.anew:
+            self.begin_anew()
+        if batch.events:
+            self.publish(batch.events)
+        self.complete = max(self.complete, batch.complete)
 
     def publish(self, events: Sequence[Event], gap: Gap | None = None) -> None:
         """Append the events of watched keys to the journal and put them in their mailboxes."""

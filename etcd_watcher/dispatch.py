@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from functools import partial
 
-from etcd_watcher.errors import StoreClosed
-from etcd_watcher.mailbox import DELIVERING, Mailbox, logger
+from etcd_watcher.mailbox import DELIVERING, Mailbox
+from etcd_watcher.pool import LOOP_LOOK, deliver, running_loop
 
 __all__ = ["MAX_WORKERS", "WorkerPool"]
 
@@ -24,9 +24,6 @@ as long again at the most."""
 
 IDLE_LIFE = 5.0
 """Seconds after which a worker with nothing to do ends; two stay."""
-
-LOOP_LOOK = 0.1
-"""Seconds between two looks whether an event loop that has callbacks to run was closed."""
 
 STAYING = 2
 """Workers that stay: one that works, one that looks on."""
@@ -207,16 +204,7 @@ class WorkerPool:
     def _run(self, mailbox: Mailbox) -> str:
         if mailbox.give_back is None:
             mailbox.give_back = partial(self._resume, mailbox)
-        try:
-            return mailbox.run(mailbox.give_back)
-        except StoreClosed:
-            mailbox.closed = True
-        except BaseException:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
-            # way back to the live events is gone (no permission any more, say, or a defect of
-            # ours), and the worker has others to serve.
-            mailbox.closed = True
-            logger.exception("%r gets no more events", mailbox.who)
-        return "idle"
+        return deliver(mailbox, mailbox.give_back)
 
     def _put_back(self, mailbox: Mailbox, outcome: str) -> None:
         """Let go of a mailbox that was run: it is looked at again where there is more by now.
@@ -257,23 +245,10 @@ class WorkerPool:
             self._unpark(mailbox)
 
     def settle(self, revision: int, timeout: float) -> list[Mailbox]:
-        """Wait until every event up to `revision` has been delivered, `timeout` seconds at most.
-
-        The mailbox that the calling thread is delivering does not count: it would wait for itself.
-        Nor do those whose callbacks wait here, too: two would wait for each other.
-
-        Returns
-        -------
-        The mailboxes that still have some to deliver: empty for success.
-
-        Raises
-        ------
-        RuntimeError
-            When one waits for the event loop that this very thread runs.
-        """
+        """See `Pool.settle`. Those whose callbacks wait here, too, do not count for each other."""
         deadline = time.monotonic() + timeout
         mine = DELIVERING.get()
-        loop = _running_loop()
+        loop = running_loop()
         with self._work:
             if mine is not None:
                 self._settling.add(mine)
@@ -339,10 +314,3 @@ class WorkerPool:
             workers = self._workers - {threading.current_thread()}
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

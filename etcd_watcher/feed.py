@@ -327,9 +327,7 @@ class Feed:
         with self._state:
             if self._closed or self._watch is not watch or batch.scope is not self._scope:
                 return  # of a range that has been replaced meanwhile
-            if batch.events:
-                self._demux.publish(batch.events)
-            self._demux.complete = max(self._demux.complete, batch.complete)
+            self._demux.take(batch)
             if batch.opened:
                 self._opened = batch.scope
                 self._set_status(Status("connected", self._store.endpoint))

@@ -16,6 +16,7 @@ from etcd_watcher.interactive import running_cell
 from etcd_watcher.keys import KeyRange, to_bytes
 from etcd_watcher.mailbox import Mailbox, Refill
 from etcd_watcher.recording.format import Header
+from etcd_watcher.recording.store import ReplayStore
 from etcd_watcher.router import Route
 from etcd_watcher.stores.base import Store
 from etcd_watcher.subscriber import (
@@ -58,7 +59,8 @@ class Registry:
         self._recurring: dict[Hashable, tuple[int, Mailbox]] = {}
         """By the name under which a notebook makes the same subscriber again, with the cell."""
         self._watched: tuple[WatchedKey, ...] | None = None
-        self._header = (0, Header(store.api))
+        self._api = store.replay.recording.api if isinstance(store, ReplayStore) else store.api
+        self._header = (0, Header(self._api))
         """What a recording begins with, and the state of the router that it tells of."""
         """What `watched` gave last; None since something has changed."""
         self.orphans: deque[Callable[[], None]] = deque()
@@ -318,7 +320,7 @@ class Registry:
             changes, header = self._header
             if changes != self._demux.router.changes:
                 keys = tuple((route.scope.start, route.prefix) for route in self._demux.router)
-                header = Header(self._store.api, keys)
+                header = Header(self._api, keys)
                 self._header = (self._demux.router.changes, header)
             return header
 

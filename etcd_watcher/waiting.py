@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from etcd_watcher.catchup import RETRY
-from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.errors import (
     ConnectionFailed,
     ExpectationFailed,
@@ -21,6 +20,9 @@ from etcd_watcher.expecting import Expectation, Wanted
 from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.playing import Plays
+from etcd_watcher.pool import Pool
+from etcd_watcher.recording.store import ReplayStore
 from etcd_watcher.stores.base import Store
 from etcd_watcher.subscriber import shown
 from etcd_watcher.table import plural
@@ -43,13 +45,17 @@ class Waiter:
     """
 
     def __init__(
-        self, store: Store, feed: Feed, pool: WorkerPool, journal: Journal, request_timeout: float
+        self, store: Store, feed: Feed, pool: Pool, journal: Journal, request_timeout: float
     ) -> None:
         self._store = store
         self._feed = feed
         self._pool = pool
         self._journal = journal
         self._request_timeout = request_timeout
+        self._plays = (
+            None if not isinstance(store, ReplayStore) else Plays(store.replay, feed, pool, journal)
+        )
+        """Where the changes come from a recording: who waits for one also plays it."""
         self._lock = threading.Lock()
         self._positions: dict[KeyRange, int] = {}
         """Where in the journal the next search for each range begins. Guarded by `_lock`."""
@@ -72,6 +78,8 @@ class Waiter:
     def arrive(self, timeout: float) -> int:
         """Wait until every change committed by now is in the journal; give the newest revision."""
         deadline = time.monotonic() + timeout
+        if self._plays is not None:
+            self._plays.to_where_it_stands(timeout)
         revision = self._newest_revision(deadline, timeout)
         if not self._feed.wait_complete(revision, deadline - time.monotonic()):
             self._check_open()
@@ -142,8 +150,20 @@ class Waiter:
                     came.append(record)
             position = end
             self._check_open()
-            if not self._journal.wait(position, max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(_story(key, predicate, timeout, came, went_before=began > 0))
+            if not self._wait(position, deadline):
+                ending = self._ending(f"after {timeout:g} s", "until the replay {}")
+                raise TimeoutError(_story(key, predicate, ending, came, went_before=began > 0))
+
+    def _wait(self, position: int, deadline: float) -> bool:
+        """Wait until the journal goes on behind a position; False when it does not any more."""
+        if self._plays is not None:
+            return self._plays.wait(position, deadline)
+        return self._journal.wait(position, max(0.0, deadline - time.monotonic()))
+
+    def _ending(self, timed: str, stood: str) -> str:
+        """Say why nothing more is waited for: the time is up, or a replay stands."""
+        stands = "" if self._plays is None else self._plays.how_it_stands()
+        return stood.format(stands) if stands else timed
 
     def expect(
         self,
@@ -226,8 +246,8 @@ class Waiter:
             if expectation.complete:
                 self.arrive(max(0.001, deadline - time.monotonic()))
                 settled = True
-            elif not self._journal.wait(position, max(0.0, deadline - time.monotonic())):
-                return f"within {timeout:g} s"
+            elif not self._wait(position, deadline):
+                return self._ending(f"within {timeout:g} s", "before the replay {}")
 
     def _remember(self, expectation: Expectation) -> None:
         """Go on behind it the next time."""
@@ -241,7 +261,7 @@ class Waiter:
 def _story(
     key: str | bytes,
     predicate: Callable[[Event], object] | None,
-    timeout: float,
+    ending: str,
     came: list[Event],
     *,
     went_before: bool,
@@ -250,10 +270,10 @@ def _story(
     if not came:
         which = "no further event" if went_before else "no event"
         behind = "behind the one that the last call gave" if went_before else "at all"
-        return f"after {timeout:g} s there was {which} of {key!r} {behind}"
+        return f"{ending} there was {which} of {key!r} {behind}"
     tail = "\n".join(f"  {event!r}" for event in came[-SHOWN:])
     left_out = f"  … and {len(came) - SHOWN} before\n" if len(came) > SHOWN else ""
     return (
-        f"after {timeout:g} s there was no event of {key!r}{condition}; "
+        f"{ending} there was no event of {key!r}{condition}; "
         f"what had come ({plural(len(came), 'event')}):\n{left_out}{tail}"
     )

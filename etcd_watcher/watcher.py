@@ -12,9 +12,8 @@ from etcd_watcher._html import watcher_html
 from etcd_watcher.arguments import Key, Keys, name_of, seconds, several
 from etcd_watcher.catchup import CatchUp
 from etcd_watcher.census import Census
-from etcd_watcher.connect import Server, connect, shut_down, shut_down_later
+from etcd_watcher.connect import Server, connect, make_pool, shut_down, shut_down_later
 from etcd_watcher.demux import Demux
-from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import WatcherClosed
 from etcd_watcher.event import Status
@@ -22,6 +21,7 @@ from etcd_watcher.feed import Feed
 from etcd_watcher.interactive import close_when_run_again, note
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.recording.file import Recording
 from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
@@ -48,8 +48,9 @@ class Watcher(Witness):
 
     Parameters
     ----------
-    endpoints : str, iterable of str, LocalEtcd, Store or None
-        URLs of the cluster's members, a `LocalEtcd`, or a store (as in `stores.base`). None: `ETCDCTL_ENDPOINTS`, or else
+    endpoints : str, iterable of str, LocalEtcd, Recording, Store or None
+        URLs of the cluster's members, a `LocalEtcd`, a `Recording` that is to be played, or a store
+        (as in `stores.base`). None: `ETCDCTL_ENDPOINTS`, or else
         `http://127.0.0.1:2379` and then `http://127.0.0.1:4001`.
     api : {"auto", "v2", "v3"}
         Which of etcd's APIs to use. "auto": v2 where the server serves it (someone switched it
@@ -63,6 +64,9 @@ class Watcher(Witness):
         How many records, and how many bytes of them, `watcher.journal` keeps.
     request_timeout : float
         Seconds for one request to the server.
+    speed : float or "max", optional
+        For a `Recording`: how many times as fast as it was recorded it is played; "max" for without
+        a pause. `watcher.replay` plays, pauses, steps and seeks.
 
     Raises
     ------
@@ -84,7 +88,7 @@ class Watcher(Witness):
 
     def __init__(  # noqa: PLR0913 - what etcdctl can be told, and two limits
         self,
-        endpoints: str | Iterable[str] | Server | Store | None = None,
+        endpoints: str | Iterable[str] | Server | Store | Recording | None = None,
         *,
         api: str = "auto",
         user: str | None = None,
@@ -95,6 +99,7 @@ class Watcher(Witness):
         journal_events: int = 100_000,
         journal_bytes: int = 64 * 1024 * 1024,
         request_timeout: float = 5.0,
+        speed: float | str | None = None,
     ) -> None:
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
@@ -102,9 +107,10 @@ class Watcher(Witness):
         self._server = endpoints
         """Kept: a `LocalEtcd` goes with its last reference, and it has to stay for as long as we."""
         credentials = Credentials(user, password, ca_cert, cert, key)
-        super().__init__(connect(endpoints, api=api, credentials=credentials), timeout)
+        store = connect(endpoints, api=api, credentials=credentials, speed=speed)
+        super().__init__(store, timeout)
         self._journal = Journal(journal_events, journal_bytes, self._store.key_range)
-        self._pool = WorkerPool()
+        self._pool = make_pool(store)
         self._demux = Demux(self._journal, self._pool)
         self._feed = Feed(self._store, self._demux, self._timeout)
         self._catch_up = CatchUp(self._demux, self._store, self._timeout)

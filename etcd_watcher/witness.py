@@ -19,6 +19,8 @@ from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.recording.recorder import Recorder
+from etcd_watcher.recording.replay import Replay
+from etcd_watcher.recording.store import ReplayStore
 from etcd_watcher.registry import Registry
 from etcd_watcher.stream import EventStream, open_stream
 from etcd_watcher.waiting import Waiter
@@ -224,6 +226,21 @@ class Witness(Client):
             arrive=self._waiter.arrive,
             overwrite=overwrite,
         )
+
+    @property
+    def replay(self) -> Replay:
+        """What plays the recording that is watched: `play()`, `pause()`, `step()`, `seek()`.
+
+        Raises
+        ------
+        AttributeError
+            A server is watched.
+        """
+        if not isinstance(self._store, ReplayStore):
+            raise AttributeError(  # noqa: TRY004 - so that it is as if it were not there
+                'this watcher watches a server. To play a recording: Watcher(Recording("lesson.jsonl"))'
+            )
+        return self._store.replay
 
     def _with_ranges(self, step: Change | AnyOrder) -> Sequence[tuple[Change, KeyRange]]:
         if not isinstance(step, Change | AnyOrder):

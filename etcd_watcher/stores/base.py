@@ -6,11 +6,11 @@ else may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from etcd_watcher.event import Event
+from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.keys import KeyRange
 
 __all__ = [
@@ -160,12 +160,21 @@ class Batch:
         the range, so a change that is committed from now on will be given.
     scope : KeyRange
         The range that the batch belongs to: the very object that `watch` or `retarget` was given.
+    notes : tuple of Gap or Status
+        What comes before the events: a recording tells of losses and of the connection.
+    anew : bool
+        Whether revisions begin anew with the events.
+    taken : callable, optional
+        Called just before the batch is published; never where its range was replaced meanwhile.
     """
 
     scope: KeyRange
     events: list[Event] = field(default_factory=list)
     complete: int = 0
     opened: bool = False
+    notes: tuple[Gap | Status, ...] = ()
+    anew: bool = False
+    taken: Callable[[], None] | None = None
 
 
 class Watch(Protocol):

@@ -62,7 +62,7 @@ def curl(block: Block, url: str) -> None:
 
 
 def test_every_example_runs_and_prints_what_it_says(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def main(url: str) -> None:
         names: dict[str, Any] = {"__name__": "__main__"}
@@ -85,6 +85,7 @@ def test_every_example_runs_and_prints_what_it_says(
     with LocalEtcd() as etcd:
         # What `Watcher()` finds where there is no server on the usual port.
         monkeypatch.setenv("ETCDCTL_ENDPOINTS", etcd.url)
+        monkeypatch.chdir(tmp_path)  # where it records
         asyncio.run(main(etcd.url))
 
 

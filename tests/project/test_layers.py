@@ -25,10 +25,10 @@ FLOORS = [
         "background",
         "endpoints",
     },
-    {"stores", "journal", "recording", "expect", "subscriber", "local", "testing"},
-    {"mailbox", "dispatch", "router", "demux", "lives"},
+    {"stores", "journal", "recording", "expect", "states", "subscriber", "local", "testing"},
+    {"mailbox", "pool", "dispatch", "turns", "router", "demux", "lives"},
     {"feed", "backoff", "catchup", "resync", "census", "client"},
-    {"registry", "stream", "waiting", "expecting", "connect", "witness", "watcher"},
+    {"registry", "stream", "waiting", "playing", "expecting", "connect", "witness", "watcher"},
     {"widgets"},
     {"pytest_plugin", "cli", "__main__"},
 ]

@@ -1,0 +1,65 @@
+"""What a watcher asks of those who call callbacks, and what they have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from etcd_watcher.errors import StoreClosed
+from etcd_watcher.mailbox import Mailbox, logger
+
+__all__ = ["LOOP_LOOK", "Pool", "deliver", "running_loop"]
+
+LOOP_LOOK = 0.1
+"""Seconds between two looks whether an event loop that has callbacks to run was closed."""
+
+
+class Pool(Protocol):
+    """Empties mailboxes."""
+
+    def schedule(self, mailboxes: Iterable[Mailbox]) -> None:
+        """See to it that these mailboxes are emptied."""
+        ...
+
+    def settle(self, revision: int, timeout: float) -> list[Mailbox]:
+        """Wait until every event up to `revision` has been delivered, `timeout` seconds at most.
+
+        The mailbox that the calling thread is delivering does not count: it would wait for itself.
+
+        Returns
+        -------
+        The mailboxes that still have some to deliver: empty for success.
+
+        Raises
+        ------
+        RuntimeError
+            When one waits for the event loop that this very thread runs.
+        """
+        ...
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Start no more callbacks, and wait for those under way, `timeout` seconds at most."""
+        ...
+
+
+def deliver(mailbox: Mailbox, give_back: Callable[[], None]) -> str:
+    """Have a mailbox deliver for one time slice on this thread; see `Mailbox.run`."""
+    try:
+        return mailbox.run(give_back)
+    except StoreClosed:
+        mailbox.closed = True
+    except BaseException:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
+        # way back to the live events is gone (no permission any more, say, or a defect of
+        # ours), and the worker has others to serve.
+        mailbox.closed = True
+        logger.exception("%r gets no more events", mailbox.who)
+    return "idle"
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop that this thread runs; None where it runs none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

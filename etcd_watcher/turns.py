@@ -1,0 +1,130 @@
+"""Calling callbacks one at a time, always in the same order: what a replay does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from etcd_watcher.mailbox import DELIVERING, Mailbox
+from etcd_watcher.pool import LOOP_LOOK, deliver, running_loop
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Empties mailboxes on one thread, one after the other, in the order in which they were filled.
+
+    A `pool.Pool` for a store that gives the next transaction only when nobody has anything to
+    deliver any more. Then all callbacks come in one order, whoever they belong to.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        """Guards all below; notified when any of it changes."""
+        self._due: deque[Mailbox] = deque()
+        self._current: Mailbox | None = None
+        """The one that is being emptied, here or by an event loop."""
+        self._aside = 0
+        """Callbacks that wait for what is still to come."""
+        self._resumed = False
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self.on_rest: Callable[[], None] = lambda: None
+        """Called, without a lock, whenever `resting` may have become true."""
+
+    def resting(self) -> bool:
+        """Tell whether nobody has anything to deliver. It takes no lock."""
+        return self._aside > 0 or (self._current is None and not self._due)
+
+    def schedule(self, mailboxes: Iterable[Mailbox]) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._due.extend(each for each in mailboxes if each not in self._due)
+            self._changed.notify_all()
+            if self._thread is None:
+                name = "etcd_watcher-worker-1"
+                self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._due or self._closed)
+                if self._closed:
+                    return
+                # In this order: whoever looks without the lock always sees one of the two.
+                self._current = mailbox = self._due[0]
+                self._due.popleft()
+                self._resumed = False
+            DELIVERING.set(mailbox)
+            outcome = deliver(mailbox, self._resume)
+            DELIVERING.set(None)
+            with self._changed:
+                if outcome == "parked":
+                    self._wait_for_loop(mailbox)
+                if not mailbox.closed and mailbox.has_more():
+                    self._due.appendleft(mailbox)
+                self._current = None
+                self._changed.notify_all()
+            self.on_rest()
+
+    def _wait_for_loop(self, mailbox: Mailbox) -> None:
+        while not self._changed.wait_for(lambda: self._resumed or self._closed, LOOP_LOOK):
+            # Nobody tells that a loop was closed: one has to look.
+            if mailbox.parked_on is not None and mailbox.parked_on.is_closed():
+                mailbox.fail_handed()
+                return
+
+    def _resume(self) -> None:
+        """Take a mailbox back from an event loop."""
+        with self._changed:
+            self._resumed = True
+            self._changed.notify_all()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let others have their turn while a callback waits for what is still to come."""
+        if DELIVERING.get() is None:
+            yield
+            return
+        with self._changed:
+            self._aside += 1
+        self.on_rest()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._aside -= 1
+
+    def settle(self, revision: int, timeout: float) -> list[Mailbox]:
+        """See `Pool.settle`. For a callback there is nobody to wait for: the others come after."""
+        if DELIVERING.get() is not None:
+            return []
+        deadline = time.monotonic() + timeout
+        loop = running_loop()
+        with self._changed:
+            while True:
+                held = [*self._due] if self._current is None else [self._current, *self._due]
+                late = [each for each in held if not each.settled(revision)]
+                if loop is not None and any(each.parked_on is loop for each in late):
+                    raise RuntimeError(
+                        "an async callback is waiting for the event loop that this call would "
+                        "block: use `await watcher.sync_async()` here"
+                    )
+                remaining = deadline - time.monotonic()
+                if not late or remaining <= 0 or self._closed:
+                    return late
+                self._changed.wait(min(remaining, LOOP_LOOK))
+
+    def close(self, timeout: float = 1.0) -> None:
+        with self._changed:
+            self._closed = True
+            self._due.clear()
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
