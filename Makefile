@@ -30,16 +30,17 @@ lab: setup ## Open JupyterLab on the walkthrough (LAB_ARGS=--no-browser and the 
 
 test: setup ## Run all tests: the package, the notebooks, the browser (PYTEST_ARGS=...)
 	$(run) -m pytest $(nbval) tests notebooks $(PYTEST_ARGS)
-	$(run) -m pytest -m ui tests/ui
+	$(run) -m pytest -m "ui and not slow" tests/ui
 
 notebooks: setup ## Run the notebooks and compare every output
 	$(run) -m pytest $(nbval) notebooks $(PYTEST_ARGS)
 
 ui: setup ## Run the browser tests (need Chromium)
-	$(run) -m pytest -m ui tests/ui $(PYTEST_ARGS)
+	$(run) -m pytest -m "ui and not slow" tests/ui $(PYTEST_ARGS)
 
 slow: setup ## Run the tests that take minutes
-	$(run) -m pytest -m slow tests $(PYTEST_ARGS)
+	$(run) -m pytest -m "slow and not ui" tests $(PYTEST_ARGS)
+	$(run) -m pytest -m "slow and ui" tests/ui $(PYTEST_ARGS)
 
 robustness: setup ## Hurt real clusters, and account for every event (MINUTES=30 SEED=1)
 	$(run) -m tests.robustness --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))

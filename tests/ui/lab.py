@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -171,6 +172,24 @@ class NotebookPage:
             }""",
             [number, wait],
         )
+
+    def run_new_cell(self, source: str, *, wait: bool = True) -> float:
+        """Add a cell at the end, run it, and give the milliseconds that it took."""
+        took: float = self.page.evaluate(
+            """async ([source, wait]) => {
+                const notebook = window.jupyterapp.shell.currentWidget.content;
+                const { commands } = window.jupyterapp;
+                notebook.activeCellIndex = notebook.widgets.length - 1;
+                await commands.execute('notebook:insert-cell-below');
+                notebook.activeCell.model.sharedModel.setSource(source);
+                const began = performance.now();
+                const done = commands.execute('notebook:run-cell');
+                if (wait) await done;
+                return performance.now() - began;
+            }""",
+            [textwrap.dedent(source).strip(), wait],
+        )
+        return took
 
     def save_and_reload(self) -> None:
         """Save the notebook, and load the page anew: the kernel runs on."""
