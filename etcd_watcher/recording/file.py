@@ -9,6 +9,7 @@ from pathlib import Path
 from etcd_watcher.arguments import name_of
 from etcd_watcher.event import Event, Record
 from etcd_watcher.journal import Journal, flat_range
+from etcd_watcher.recording.draft import drafted
 from etcd_watcher.recording.format import Header, RecordedKey, header_line, record_line
 from etcd_watcher.recording.load import load
 from etcd_watcher.stores.v2_keys import tree_range
@@ -117,13 +118,6 @@ def save(
     times: Iterable[float],
 ) -> None:
     """Write a whole recording at once: the file is there complete, or as it was before."""
-    there = Path(path)
-    draft = there.with_name(f".{there.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("x", encoding="ascii") as file:
-            file.write(header_line(header))
-            file.writelines(map(record_line, records, times))
-        draft.replace(there)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with drafted(Path(path)) as file:
+        file.write(header_line(header))
+        file.writelines(map(record_line, records, times))

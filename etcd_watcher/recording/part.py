@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from etcd_watcher.event import Event, Gap, Record, Status
+from etcd_watcher.recording.draft import drafted
 from etcd_watcher.recording.format import Header, header_line, keys_line, record_line
 from etcd_watcher.recording.load import Content, load
 
@@ -153,14 +154,10 @@ class Part:
 
 def _create(path: Path, header: Header) -> int:
     """Make a new file that has its header from the first moment on."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    if path.exists():
+    if path.is_file():
         os.close(_open(path))  # nobody may be writing it
-    try:
-        draft.write_text(header_line(header), encoding="ascii")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with drafted(path) as file:
+        file.write(header_line(header))
     return _open(path)
 
 

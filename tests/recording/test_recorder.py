@@ -254,6 +254,17 @@ def test_two_do_not_write_to_one_file(watcher: Watcher, path: Path, how: dict[st
         watcher.record(path, **how)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_file_stays_what_it_is(watcher: Watcher, path: Path, *, overwrite: bool) -> None:
+    os.mkfifo(path)  # as a device would: os.replace would put a file in its place
+    with pytest.raises(ValueError, match="no file"):
+        watcher.record(path, overwrite=overwrite)
+    with pytest.raises(ValueError, match="no file"):
+        watcher.journal.save(path)
+    assert path.is_fifo()
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_a_refused_file_is_let_go(watcher: Watcher, path: Path) -> None:
     path.write_text("something else")
     for _ in range(2):  # the second is refused for the same reason, and not for the lock
