@@ -15,12 +15,12 @@ import pytest
 if TYPE_CHECKING:
     import pluggy
 
-    from etcd_watcher.local import LocalEtcd
+    from etcd_watcher.local import LocalCluster, LocalEtcd
     from etcd_watcher.pytest_plugin.report import Ends
     from etcd_watcher.pytest_plugin.shared import SharedServer
     from etcd_watcher.watcher import Watcher
 
-__all__ = ["etcd", "etcd_api", "etcd_shared", "watcher"]
+__all__ = ["etcd", "etcd_api", "etcd_cluster", "etcd_cluster_size", "etcd_shared", "watcher"]
 
 BEGAN: pytest.StashKey[Ends] = pytest.StashKey()
 """Where the journals ended when a test began."""
@@ -80,8 +80,39 @@ def etcd(etcd_shared: SharedServer, monkeypatch: pytest.MonkeyPatch) -> LocalEtc
     from etcd_watcher.pytest_plugin.shared import point_to  # noqa: PLC0415
 
     server = etcd_shared.emptied()
-    point_to(server, monkeypatch)
+    point_to([server.url], monkeypatch)
     return server
+
+
+@pytest.fixture
+def etcd_cluster_size() -> int:
+    """Say how many members `etcd_cluster` has: 3, or what a test is parametrized with."""
+    return 3
+
+
+@pytest.fixture
+def etcd_cluster(
+    etcd_cluster_size: int, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalCluster]:
+    """Give a real cluster of the test's own, to hurt (`etcd_cluster.faults`).
+
+    Its start takes about 1 s. etcdctl's environment variables lead to it, as for `etcd`.
+    """
+    from etcd_watcher.errors import NoBinary  # noqa: PLC0415
+    from etcd_watcher.local import LocalCluster  # noqa: PLC0415
+    from etcd_watcher.pytest_plugin.shared import point_to  # noqa: PLC0415
+
+    try:
+        cluster = LocalCluster(
+            etcd_cluster_size,
+            binary=pytestconfig.getoption("--etcd-binary"),
+            version=pytestconfig.getoption("--etcd-version"),
+        )
+    except NoBinary as error:
+        pytest.fail(str(error), pytrace=False)
+    with cluster:
+        point_to(cluster.endpoints, monkeypatch)
+        yield cluster
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,9 +90,9 @@ def _ask(server: http.client.HTTPConnection, what: str, **fields: str) -> dict[s
     return found
 
 
-def point_to(server: LocalEtcd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have etcdctl's environment variables lead to this server, as nobody in particular."""
+def point_to(endpoints: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have etcdctl's environment variables lead to these servers, as nobody in particular."""
     for name in [each for each in os.environ if each.startswith("ETCDCTL_")]:
         if name != "ETCDCTL_API":
             monkeypatch.delenv(name)
-    monkeypatch.setenv("ETCDCTL_ENDPOINTS", server.url)
+    monkeypatch.setenv("ETCDCTL_ENDPOINTS", ",".join(endpoints))

@@ -139,6 +139,26 @@ def test_etcdctls_variables_lead_to_the_server_while_the_test_runs(
     assert {name: os.environ[name] for name in production} == production
 
 
+def test_a_test_can_have_a_cluster_to_hurt(pytester: pytest.Pytester) -> None:
+    code = """
+        import pytest
+        from etcd_watcher import Watcher
+
+        def test_a_leader_may_go(etcd_cluster):
+            with Watcher() as watcher:  # all of it, as the environment says
+                assert watcher.endpoints == tuple(etcd_cluster.endpoints)
+                watcher.add_key("key")
+                etcd_cluster.faults.kill(etcd_cluster.leader)
+                etcd_cluster.put("key", "still here", api=watcher.api)
+                assert watcher.wait_for("key").value == "still here"
+
+        @pytest.mark.parametrize("etcd_cluster_size", [1])
+        def test_of_any_size(etcd_cluster):
+            assert list(etcd_cluster.members) == ["m1"]
+    """
+    run(pytester, code).assert_outcomes(passed=2)
+
+
 def test_fixtures_of_the_same_name_are_the_persons_own(pytester: pytest.Pytester) -> None:
     code = """
         import pytest
@@ -190,7 +210,7 @@ def test_the_options_and_the_fixtures_are_described(pytester: pytest.Pytester) -
     options = run(pytester, "", "--help")
     options.stdout.fnmatch_lines(["*--etcd-binary*", "*--etcd-version*", "*--etcd-api*"])
     fixtures = run(pytester, "", "--fixtures")
-    fixtures.stdout.fnmatch_lines(["etcd -- *", "*real etcd*", "watcher -- *"])
+    fixtures.stdout.fnmatch_lines_random(["etcd -- *", "*real etcd*", "watcher -- *"])
 
 
 def test_a_killed_run_leaves_no_server(
