@@ -14,6 +14,7 @@ examples:
   etcd-watcher watch nokia                   print each change of one key
   etcd-watcher watch --prefix /jobs/         … of all keys that start with /jobs/
   etcd-watcher watch --prefix '' | jq .key   JSON lines, as always behind a pipe
+  etcd-watcher record day.jsonl --prefix ''  keep it all in a file
   etcd-watcher COMMAND --help                what a command takes, with examples
 """
 
@@ -27,6 +28,15 @@ examples:
 Each change is one line. On a terminal: its revision, PUT, DELETE, EXPIRE or GAP, the key and the
 new value; control characters are shown as escapes. Elsewhere, and with --json: a JSON object, as in
 a recording.
+"""
+
+RECORD_EXAMPLES = """\
+examples:
+  etcd-watcher record lesson.jsonl --prefix /jobs/
+  etcd-watcher record changes.jsonl '' --prefix & sleep 60; kill $!
+
+The file is JSON lines, only ever added to; what is in it stays readable whatever happens to this
+program. What was in the keys is in the file: if those are secrets, it is one.
 """
 
 SERVER = """\
@@ -49,7 +59,7 @@ def make_parser(environ: Mapping[str, str] = os.environ) -> argparse.ArgumentPar
     server, output = _server(environ), _output()
     watch = commands.add_parser(
         "watch",
-        parents=[_keys(), output, server],
+        parents=[_keys(), _since(), output, server],
         help="print each change of some keys",
         description="Print each change of some keys, once and in order, until you interrupt it.",
         epilog=WATCH_EXAMPLES,
@@ -57,6 +67,20 @@ def make_parser(environ: Mapping[str, str] = os.environ) -> argparse.ArgumentPar
         allow_abbrev=False,
     )
     watch.set_defaults(run="etcd_watcher.cli.watch")
+    file = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    file.add_argument("file", metavar="FILE", help="the recording, such as lesson.jsonl")
+    record = commands.add_parser(
+        "record",
+        parents=[file, _keys(), server],
+        help="keep each change of some keys in a file",
+        description="Keep each change of some keys in a file, until you interrupt it. A recording "
+        "that is there is continued.",
+        epilog=RECORD_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    record.add_argument("--overwrite", action="store_true", help="begin the file anew")
+    record.set_defaults(run="etcd_watcher.cli.record")
     return parser
 
 
@@ -73,18 +97,23 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _keys() -> argparse.ArgumentParser:
+def _since() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parent.add_argument("key", metavar="KEY", nargs="+", type=os.fsencode, help="a key of etcd")
-    parent.add_argument(
-        "--prefix", action="store_true", help="watch all that starts with KEY ('' for all keys)"
-    )
     parent.add_argument(
         "--since",
         "--rev",
         metavar="REVISION",
         type=_revision,
         help="begin with the changes of this revision, instead of now",
+    )
+    return parent
+
+
+def _keys() -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parent.add_argument("key", metavar="KEY", nargs="+", type=os.fsencode, help="a key of etcd")
+    parent.add_argument(
+        "--prefix", action="store_true", help="watch all that starts with KEY ('' for all keys)"
     )
     return parent
 

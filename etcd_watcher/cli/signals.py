@@ -8,15 +8,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
 
-__all__ = ["die_of_signals", "watch_for_reader"]
+__all__ = ["Stop", "die_of", "die_of_signals", "watch_for_reader"]
 
 
 def die_of_signals() -> None:
     """Have the system end this program at a signal, where Python would raise an exception.
 
-    There is nothing to clear up that the system does not: connections and threads go with the
-    process. An exception in the middle of anything would be worse, and in some places (importlib's
+    There is nothing to clear up that the system does not (where there is, see `Stop`): connections
+    and threads go with the process. An exception in the middle of anything would be worse, and in some places (importlib's
     and the collector's) Python loses it: one run in a hundred then went on. Whoever waits for a
     program that died of SIGINT knows that it was interrupted: a shell ends its loop.
 
@@ -26,6 +28,42 @@ def die_of_signals() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def die_of(number: int) -> None:
+    """End this process by a signal that came before."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+class Stop:
+    """Within its `with`, a signal is something to wait for. The second one ends us at once."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.write(self._write, bytes([number]))  # a lock might be one that is held right here
+
+    def wait(self, milliseconds: int) -> int:
+        """Give the signal that came, waiting for it so long; 0 for none."""
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        return os.read(self._read, 1)[0] if poll.poll(milliseconds) else 0
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._read)
+        os.close(self._write)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from etcd_watcher import LocalEtcd
 PATIENCE = 30.0
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
+Run = Callable[..., tuple[int, str, str]]
 
 COMMAND = [sys.executable, "-m", "etcd_watcher"]
 
@@ -62,7 +63,7 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
 
 
 @pytest.fixture
-def run(start: Start) -> Callable[..., tuple[int, str, str]]:
+def run(start: Start) -> Run:
     """Run the command to its end: its status, what it printed, what it complained of."""
 
     def to_its_end(*arguments: str, **given: Any) -> tuple[int, str, str]:

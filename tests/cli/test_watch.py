@@ -14,9 +14,8 @@ import pytest
 
 from etcd_watcher import Event, LocalEtcd, Watcher
 from etcd_watcher.recording.format import understand
-from tests.cli.conftest import COMMAND, Start, Terminal
+from tests.cli.conftest import COMMAND, Run, Start, Terminal
 
-Run = Callable[..., tuple[int, str, str]]
 Open = Callable[..., Terminal]
 
 HOSTILE = b"\x1b[2J\x1b]0;owned\x07\r\n\xff\xe2\x80\xae<b>"
