@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from etcd_watcher.widgets.key_tree import KeyTree
     from etcd_watcher.widgets.status_bar import StatusBar
     from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
+    from etcd_watcher.widgets.value_editor import ValueEditor
 
 __all__ = [
     "CallbackBoard",
@@ -75,6 +76,7 @@ __all__ = [
     "LiveWidget",
     "StatusBar",
     "SubscriberPicker",
+    "ValueEditor",
 ]
 
 _HOMES = {
@@ -85,6 +87,7 @@ _HOMES = {
     "etcd_watcher.widgets.key_tree": ("KeyTree",),
     "etcd_watcher.widgets.status_bar": ("StatusBar",),
     "etcd_watcher.widgets.subscriber_picker": ("SubscriberPicker",),
+    "etcd_watcher.widgets.value_editor": ("ValueEditor",),
 }
 
 
