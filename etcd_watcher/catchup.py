@@ -101,6 +101,7 @@ class CatchUp:
             gap = replace(gap_before(snapshot, start - 1, lost), subscriber=shown(mailbox.who))
             self._demux.journal.append([gap])
             mailbox.delivery.gaps.append(gap)
+            mailbox.stand_in(gap)
             self._demux.fill(mailbox, differences(snapshot, start - 1, gone))
             mailbox.lag_from = snapshot.revision + 1
         logger.warning("%s fell behind the server's history: %r", shown(mailbox.who), gap)

@@ -78,7 +78,7 @@ class Demux:
             self.complete = max(self.complete, events[-1].revision)
         self._note_lives(ours)
         self.journal.append(ours)
-        self._wake(touched)
+        self._wake(touched, gap)
 
     def _note_lives(self, records: Sequence[Event | Gap | Status]) -> None:
         lagging_since: int | None = None
@@ -170,9 +170,11 @@ class Demux:
         with self.lock:
             self.journal.append([status])
 
-    def _wake(self, mailboxes: dict[Mailbox, None]) -> None:
+    def _wake(self, mailboxes: dict[Mailbox, None], gap: Gap | None) -> None:
         for_workers = []
         for mailbox in mailboxes:
+            if gap is not None:
+                mailbox.stand_in(gap)
             if mailbox.notify is None:
                 for_workers.append(mailbox)
             else:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from types import CoroutineType
 from typing import Protocol
 
-from etcd_watcher.event import Event
+from etcd_watcher.event import Event, Gap
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
@@ -146,6 +146,8 @@ class Mailbox:
         has it clears it."""
         self.give_back: Callable[[], None] | None = None
         """Gives it back to its pool, from a loop."""
+        self._stand_in = (0, 0)
+        """The revisions that a loss began and ended with, for which synthetic events stand."""
         self._mixed = False
         """Whether events of replaced data are before us still, whose revisions tell nothing."""
         self._refill = refill
@@ -215,6 +217,16 @@ class Mailbox:
         """
         self.covered_from = 0
         self._mixed = bool(self.queue) or self.busy is not None
+        self._stand_in = (0, 0)
+
+    def stand_in(self, gap: Gap) -> None:
+        """Note that synthetic events stand for what is lost in a gap: up to the revision behind it.
+
+        Who waits for a lost change waits for these, whose revisions may be later.
+        """
+        first, last = self._stand_in
+        waits = self.busy is not None or self.has_more()
+        self._stand_in = (first if waits and last else gap.first, gap.last + 1)
 
     def refill(self) -> None:
         """Bring a lagging mailbox its next events; blocks while the server is asked for them."""
@@ -239,6 +251,9 @@ class Mailbox:
             if self.has_more() or self.busy is not None:
                 return False
             self._mixed = False
+        first, last = self._stand_in
+        if first <= revision <= last:
+            revision = last
         lag_from = self.lag_from
         if lag_from is not None and lag_from <= revision:
             return False

@@ -28,8 +28,14 @@ class Reader:
         self.stands = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
+        self.until: int | None = None
+        """A revision at which it stands once more."""
+        self.stands_at_last = threading.Event()
 
     def __call__(self, event: Event) -> None:
+        if event.revision == self.until:
+            self.go_on.clear()
+            self.stands_at_last.set()
         if not self.go_on.is_set():
             self.stands.set()
             self.go_on.wait(PATIENCE)
@@ -221,6 +227,45 @@ def test_history_that_the_server_dropped_is_passed_over_to_the_oldest_state_it_h
     held = list(range(2, 2 + BOUND + 1))
     assert reader.revisions == held + list(range(30, 53))
     assert [each.revision for each in reader.told if each.synthetic] == [30]
+
+
+def test_who_waits_for_a_lost_change_waits_for_what_stands_for_it(
+    opened: Callable[..., Watcher], store: FakeStore
+) -> None:
+    """By the feed's loss: the synthetic event bears a later revision than what was waited for."""
+    watcher, reader = opened(), Reader()
+    watcher.on("k")(reader)
+    store.watch_number(1).hold()
+    lost = store.commit(("k", "lost"))
+    store.compact(store.commit(("k", "kept")))
+    reader.go_on.clear()
+    store.watch_number(1).hold(held=False)
+    assert watcher._feed.wait_complete(lost, PATIENCE)
+    assert reader.stands.wait(PATIENCE)
+    assert [each.who for each in watcher._pool.settle(lost, 0)] == [reader]
+    reader.go_on.set()
+    assert watcher._pool.settle(lost, PATIENCE) == []
+    assert [(each.value, each.synthetic) for each in reader.told] == [("kept", True)]
+
+
+def test_who_waits_for_a_change_that_one_lost_who_lagged_waits_too(
+    opened: Callable[..., Watcher], store: FakeStore
+) -> None:
+    watcher, reader = opened(journal_events=3), Reader()
+    watcher.on("k", prefix=True)(reader)
+    fall_behind(watcher, store, reader, BOUND)
+    lost = store.commit(("k", "lost"))
+    for number in range(10):
+        store.commit(("k", str(number)))
+    store.compact(store.now)
+    assert watcher._feed.wait_complete(store.now, PATIENCE)
+    reader.until = store.now
+    reader.go_on.set()
+    assert reader.stands_at_last.wait(PATIENCE)
+    assert [each.who for each in watcher._pool.settle(lost, 0)] == [reader]
+    reader.until = None
+    reader.go_on.set()
+    assert watcher._pool.settle(lost, PATIENCE) == []
 
 
 def test_what_was_deleted_in_history_that_the_server_dropped_is_told(
