@@ -10,14 +10,18 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from etcd_watcher._html import journal_html
+from etcd_watcher.cursor import Cursor
 from etcd_watcher.event import Event, Gap, Record
 from etcd_watcher.keys import KeyRange, to_bytes
 from etcd_watcher.listing import is_news, list_records
 from etcd_watcher.recording.format import Header
 from etcd_watcher.table import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Cursor", "Journal", "Record"]
 
@@ -337,6 +341,24 @@ class Journal:
 
         return Recording(path).journal
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Give the events that the journal holds as a DataFrame, one a row.
+
+        Columns are `time` (UTC), `revision`, `type`, `key`, `value`, `prev_value`, `created`,
+        `version`, `lease`, `action`, `expired` and `synthetic`; what is not there is missing (NA).
+        `attrs["gaps"]` has the first and the last revision and the reason of each gap, if there are
+        any.
+
+        Raises
+        ------
+        ImportError
+            Without pandas: `pip install 'etcd-watcher[pandas]'`.
+        """
+        from etcd_watcher.frame import frame_of  # noqa: PLC0415 - it loads pandas
+
+        records, times, _ = self.read_timed(0)
+        return frame_of(records, times)
+
     def table(self, last: int = 20, *, stable: bool = False) -> str:
         """Lay the last records out as text, oldest first.
 
@@ -356,39 +378,6 @@ class Journal:
     def _repr_html_(self) -> str:
         shown = [each for each in self if is_news(each)]
         return journal_html(shown[-20:], len(shown) - len(shown[-20:]))
-
-
-class Cursor:
-    """A place in a journal that one reader moves forward. Standing still, it costs nothing.
-
-    Attributes
-    ----------
-    position : int
-        Where it stands: how many records come before it.
-    missed : int
-        How many records the journal forgot before this cursor had read them.
-    """
-
-    def __init__(self, journal: Journal, position: int) -> None:
-        self._journal = journal
-        self.position = position
-        self.missed = 0
-
-    def read(self, limit: int | None = None) -> list[Record]:
-        """Give what has come since, at most `limit` records, and move behind it."""
-        records, position = self._journal.read(self.position, limit)
-        self.missed += position - len(records) - self.position
-        self.position = position
-        return records
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for something to read, `timeout` seconds at most; False when nothing came."""
-        return self._journal.wait(self.position, timeout)
-
-    @property
-    def behind(self) -> int:
-        """How many records there are still to read or missed."""
-        return self._journal.end - self.position
 
 
 _FORGOTTEN = Gap(0, 0, "forgotten")

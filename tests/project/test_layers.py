@@ -25,7 +25,18 @@ FLOORS = [
         "background",
         "endpoints",
     },
-    {"stores", "journal", "recording", "expect", "states", "subscriber", "local", "testing"},
+    {
+        "stores",
+        "journal",
+        "cursor",
+        "frame",
+        "recording",
+        "expect",
+        "states",
+        "subscriber",
+        "local",
+        "testing",
+    },
     {"mailbox", "pool", "dispatch", "turns", "router", "demux", "lives"},
     {"feed", "backoff", "catchup", "resync", "census", "client"},
     {"registry", "stream", "waiting", "playing", "expecting", "connect", "witness", "watcher"},
@@ -100,6 +111,8 @@ def test_the_core_imports_no_notebook_and_no_widget(path: Path) -> None:
     roots = {name.split(".")[0] for name in imports(path)}
     if own(path) in FOR_NOTEBOOKS:
         roots -= {"IPython", "ipywidgets", "anywidget", "ipykernel", "traitlets"}
+    if own(path) == "frame":
+        roots -= {"pandas"}
     assert not roots & NOT_FOR_THE_CORE
 
 
