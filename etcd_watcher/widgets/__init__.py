@@ -61,6 +61,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from etcd_watcher.widgets.base import LiveWidget
     from etcd_watcher.widgets.callback_board import CallbackBoard
+    from etcd_watcher.widgets.dashboard import Dashboard
     from etcd_watcher.widgets.event_log import EventLog
     from etcd_watcher.widgets.key_picker import KeyPicker
     from etcd_watcher.widgets.key_tree import KeyTree
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallbackBoard",
+    "Dashboard",
     "EventLog",
     "KeyPicker",
     "KeyTree",
@@ -82,6 +84,7 @@ __all__ = [
 _HOMES = {
     "etcd_watcher.widgets.base": ("LiveWidget",),
     "etcd_watcher.widgets.callback_board": ("CallbackBoard",),
+    "etcd_watcher.widgets.dashboard": ("Dashboard",),
     "etcd_watcher.widgets.event_log": ("EventLog",),
     "etcd_watcher.widgets.key_picker": ("KeyPicker",),
     "etcd_watcher.widgets.key_tree": ("KeyTree",),

@@ -1,0 +1,129 @@
+"""`Dashboard`: all widgets of one watcher, linked and laid out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Bool, Unicode
+
+from etcd_watcher.watcher import Watcher
+from etcd_watcher.widgets.assets import script, styles
+from etcd_watcher.widgets.base import LiveWidget, Message
+from etcd_watcher.widgets.callback_board import CallbackBoard
+from etcd_watcher.widgets.event_log import EventLog
+from etcd_watcher.widgets.key_picker import KeyPicker
+from etcd_watcher.widgets.key_tree import KeyTree
+from etcd_watcher.widgets.renderer import renderer
+from etcd_watcher.widgets.status_bar import StatusBar
+from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
+from etcd_watcher.widgets.value_editor import ValueEditor
+
+__all__ = ["Dashboard"]
+
+
+class Dashboard(LiveWidget):
+    """Everything about one watcher: choose keys and subscribers, see what happens, write values.
+
+    A node that is chosen in the tree narrows the log and opens in the editor. Each part is a widget
+    of its own, and an attribute here.
+
+    Parameters
+    ----------
+    watcher : Watcher
+    read_only : bool, optional
+        As for `ValueEditor`: by default it writes only to servers on this machine.
+    save_state : bool
+        Let a saved notebook hold what was shown last. By default it holds no key and no value.
+
+    Attributes
+    ----------
+    status_bar : StatusBar
+    key_picker : KeyPicker
+    subscriber_picker : SubscriberPicker
+    callback_board : CallbackBoard
+    event_log : EventLog
+    key_tree : KeyTree
+    value_editor : ValueEditor
+
+    Examples
+    --------
+    >>> Dashboard(watcher)
+    """
+
+    _esm: Any = Unicode(script("dashboard")).tag(sync=True)
+    _css: Any = Unicode(styles("dashboard")).tag(sync=True)
+
+    read_only = Bool(allow_none=True, default_value=None).tag(setting=True)
+
+    def __init__(self, watcher: Watcher, **settings: Any) -> None:
+        self._parts: dict[str, tuple[str, LiveWidget]] = {}
+        """By their names: the title, "" for none, and the widget."""
+        self._folded: set[str] = set()
+        self._told: Message = {}
+        super().__init__(watcher, **settings)
+
+    def _start(self) -> None:
+        kept: dict[str, Any] = {"save_state": self.save_state}
+        watcher = self.watcher
+        self.status_bar = StatusBar(watcher, **kept)
+        self.key_picker = KeyPicker(watcher, **kept)
+        self.subscriber_picker = SubscriberPicker(watcher, **kept)
+        self.callback_board = CallbackBoard(watcher, **kept)
+        self.event_log = EventLog(watcher, **kept)
+        self.key_tree = KeyTree(watcher, **kept)
+        self.value_editor = ValueEditor(watcher, read_only=self.read_only, **kept)
+        self._parts = {
+            "status": ("", self.status_bar),
+            "keys": ("Keys", self.key_picker),
+            "subscribers": ("Subscribers", self.subscriber_picker),
+            "board": ("Callbacks", self.callback_board),
+            "log": ("Events", self.event_log),
+            "tree": ("All keys", self.key_tree),
+            "editor": ("Value", self.value_editor),
+        }
+        self.key_tree.observe(self._follow_tree, ["within", "only"])
+
+    def _follow_tree(self, _: object) -> None:
+        """Show what was chosen in the tree."""
+        self.event_log.within = self.key_tree.only or self.key_tree.within
+        if self.key_tree.only:
+            self.value_editor.key = self.key_tree.only
+
+    def _delta(self) -> Message | None:
+        message = self._whole()
+        if message == self._told:
+            return None
+        self._told = message
+        return message
+
+    def _whole(self) -> Message:
+        return {
+            "parts": [
+                {
+                    "name": name,
+                    "title": title,
+                    "model": widget.model_id,
+                    "folded": name in self._folded,
+                }
+                for name, (title, widget) in self._parts.items()
+            ]
+        }
+
+    def _heard(self, message: Message) -> None:
+        match message:
+            case {"ask": "fold", "part": str(name), "folded": bool(folded)} if name in self._parts:
+                if folded:
+                    self._folded.add(name)
+                else:
+                    self._folded.discard(name)
+
+    def close(self) -> None:
+        """Close all parts. Idempotent; the watcher is left as it is."""
+        for _, widget in self._parts.values():
+            widget.close()
+        super().close()
+
+    def _saved_html(self) -> str:
+        with renderer.lock:
+            saved = [widget._saved_html() for _, widget in self._parts.values()]  # noqa: SLF001 - of our own kind
+        return "".join(each for each in saved if each)

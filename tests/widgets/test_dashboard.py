@@ -1,0 +1,101 @@
+"""`Dashboard`: its parts are widgets of their own, linked, and go with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from etcd_watcher import LocalEtcd, Watcher
+from etcd_watcher.widgets import Dashboard, renderer
+from etcd_watcher.widgets.base import LiveWidget
+from tests.fake_store import threads_left
+from tests.widgets.hands import Hands
+
+
+@pytest.fixture
+def watcher(etcd: LocalEtcd) -> Iterator[Watcher]:
+    with Watcher(etcd.url, api="v3") as made:
+        yield made
+
+
+@pytest.fixture
+def dashboard(watcher: Watcher) -> Iterator[Dashboard]:
+    made = Dashboard(watcher)
+    yield made
+    made.close()
+
+
+def parts(dashboard: Dashboard) -> dict[str, LiveWidget]:
+    return {name: widget for name, (_, widget) in dashboard._parts.items()}
+
+
+def test_the_page_is_told_of_each_part(dashboard: Dashboard) -> None:
+    told = Hands(dashboard).state["parts"]
+    assert [each["name"] for each in told] == list(parts(dashboard))
+    assert [each["model"] for each in told] == [
+        widget.model_id for widget in parts(dashboard).values()
+    ]
+
+
+def test_every_part_is_an_attribute_named_after_its_class(dashboard: Dashboard) -> None:
+    for widget in parts(dashboard).values():
+        name = type(widget).__name__
+        attribute = "".join(f"_{each.lower()}" if each.isupper() else each for each in name)
+        assert getattr(dashboard, attribute.strip("_")) is widget
+
+
+def test_what_is_chosen_in_the_tree_narrows_the_log_and_opens_in_the_editor(
+    dashboard: Dashboard,
+) -> None:
+    dashboard.key_tree.within = "sensors/"
+    assert dashboard.event_log.within == "sensors/"
+    assert dashboard.value_editor.key == ""
+    dashboard.key_tree.within = ""
+    dashboard.key_tree.only = "sensors/door"
+    assert dashboard.event_log.within == "sensors/door"
+    assert dashboard.value_editor.key == "sensors/door"
+
+
+def test_parts_can_be_folded_and_a_new_page_knows(dashboard: Dashboard) -> None:
+    hands = Hands(dashboard)
+    hands.say(ask="fold", part="log", folded=True)
+    hands.say(ask="fold", part="nonsense", folded=True)
+    hands.draw()
+    hands.say(ask="whole")
+    hands.draw()
+    assert [each["name"] for each in hands.state["parts"] if each["folded"]] == ["log"]
+    hands.say(ask="fold", part="log", folded=False)
+    hands.draw()
+    assert not any(each["folded"] for each in hands.state["parts"])
+
+
+def test_it_closes_with_all_its_parts(dashboard: Dashboard) -> None:
+    widgets = [dashboard, *parts(dashboard).values()]
+    dashboard.close()
+    dashboard.close()
+    for widget in widgets:
+        assert widget.comm is None
+    assert renderer.renderer.views == []
+    assert not [each for each in threads_left() if "render" in each.name or "ask" in each.name]
+    assert threading.Thread.start.__module__ == "threading", "output goes where it did"
+
+
+def test_read_only_is_passed_on(watcher: Watcher) -> None:
+    dashboard = Dashboard(watcher, read_only=True)
+    assert not dashboard.value_editor.writes
+    assert repr(dashboard) == "Dashboard(read_only=True)"
+    dashboard.close()
+    with pytest.raises(TypeError, match="did you mean read_only"):
+        Dashboard(watcher, readonly=True)
+
+
+def test_a_saved_notebook_has_no_key_unless_asked_for(watcher: Watcher, fresh_key: str) -> None:
+    watcher.add_key(fresh_key)
+    for save_state in (False, True):
+        dashboard = Dashboard(watcher, save_state=save_state)
+        assert (fresh_key in str(dashboard._repr_mimebundle_()[0])) == save_state
+        for widget in (dashboard, *parts(dashboard).values()):
+            assert fresh_key not in str(widget.get_state())
+        dashboard.close()
