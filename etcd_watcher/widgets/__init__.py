@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from etcd_watcher.widgets.key_tree import KeyTree
     from etcd_watcher.widgets.status_bar import StatusBar
     from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
+    from etcd_watcher.widgets.timeline import Timeline
+    from etcd_watcher.widgets.value_diff import ValueDiff
     from etcd_watcher.widgets.value_editor import ValueEditor
 
 __all__ = [
@@ -78,6 +80,8 @@ __all__ = [
     "LiveWidget",
     "StatusBar",
     "SubscriberPicker",
+    "Timeline",
+    "ValueDiff",
     "ValueEditor",
 ]
 
@@ -89,6 +93,8 @@ _HOMES = {
     "etcd_watcher.widgets.key_picker": ("KeyPicker",),
     "etcd_watcher.widgets.key_tree": ("KeyTree",),
     "etcd_watcher.widgets.status_bar": ("StatusBar",),
+    "etcd_watcher.widgets.timeline": ("Timeline",),
+    "etcd_watcher.widgets.value_diff": ("ValueDiff",),
     "etcd_watcher.widgets.subscriber_picker": ("SubscriberPicker",),
     "etcd_watcher.widgets.value_editor": ("ValueEditor",),
 }

@@ -10,7 +10,7 @@ from etcd_watcher.widgets.filters import kind_of_record
 from etcd_watcher.widgets.log_rows import Missed, Row
 from etcd_watcher.widgets.shown_text import block, cell, pretty, python_literal
 
-__all__ = ["as_python", "details", "line"]
+__all__ = ["as_python", "details", "line", "shown_value"]
 
 KEY_WIDTH = 120
 VALUE_WIDTH = 160
@@ -76,8 +76,8 @@ def details(row: Row) -> Message:
         "size": None if record.raw_value is None else len(record.raw_value),
         "full_key": block(record.raw_key, VALUE_BYTES)[0],
         "python": as_python(record),
-        "before": _value(record.raw_prev_value),
-        "after": _value(record.raw_value),
+        "before": shown_value(record.raw_prev_value),
+        "after": shown_value(record.raw_value),
         "differences": None,
     }
     if record.raw_prev_value is not None and record.raw_value is not None:
@@ -85,7 +85,8 @@ def details(row: Row) -> Message:
     return message
 
 
-def _value(raw: bytes | None) -> Message | None:
+def shown_value(raw: bytes | None) -> Message | None:
+    """Give the beginning of a value, JSON laid out; None for none."""
     if raw is None:
         return None
     formatted = pretty(raw) if len(raw) <= VALUE_BYTES else None
