@@ -69,7 +69,10 @@ class Demux:
                 watched = True
                 for subscription, mailbox in route.subscriptions:
                     if revision > subscription.start:
-                        if mailbox.offer(event, subscription, room):
+                        # As `offer` does where there is room, without a call for each subscriber.
+                        if mailbox.lag_from is None and len(mailbox.queue) < room:
+                            mailbox.queue.append((event, subscription))
+                        elif mailbox.offer(event, subscription, room):
                             self._lagging.add(mailbox)
                         touched[mailbox] = None
             if watched:

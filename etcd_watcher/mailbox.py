@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import CoroutineType
 from typing import Protocol
 
@@ -144,10 +144,11 @@ class Mailbox:
         self.scheduled = False
         """Whether a worker or a loop has it, or it waits for one. Set under the pool's lock; whoever
         has it clears it."""
-        self.give_back: Callable[[], None] | None = None
-        """Gives it back to its pool, from a loop."""
         self._stand_in = (0, 0)
         """The revisions that a loss began and ended with, for which synthetic events stand."""
+        self.way: tuple[Context, Callable[[], None]] | None = None
+        """What its callbacks on a worker run in, with `DELIVERING` set, and what gives it back to
+        its pool from a loop."""
         self._mixed = False
         """Whether events of replaced data are before us still, whose revisions tell nothing."""
         self._refill = refill
@@ -273,22 +274,23 @@ class Mailbox:
         "idle", "more", or "parked": an event loop has it now, and `parked` is called when it is
         done.
         """
+        queue = self.queue
         begun = now = time.perf_counter()
         count = 0
         while not self.closed and now - begun < SLICE:
-            if not self.queue:
+            if not queue:
                 if self.lag_from is None:
                     break
                 self.refill()
                 now = time.perf_counter()
                 continue
-            event, subscription = self.queue[0]
+            event, subscription = queue[0]
             if subscription.loop is not None:
                 if self._hand_over(subscription.loop, parked):
                     return "parked"
                 continue
             self.busy = event.revision
-            self.queue.popleft()
+            queue.popleft()
             self._tell(event, subscription)
             count += 1
             now = time.perf_counter()
@@ -296,7 +298,7 @@ class Mailbox:
         # Slow is a callback that took the whole slice for less than a handful of events.
         if count:
             self.slow = (now - begun) / count > SLICE / 4
-        return "more" if self.has_more() else "idle"
+        return "more" if queue or self.lag_from is not None else "idle"
 
     def _tell(self, event: Event, subscription: Subscription) -> None:
         if subscription.ended:
