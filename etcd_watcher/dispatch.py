@@ -75,6 +75,9 @@ class WorkerPool:
         """All that are not done, in the order in which they came."""
         self._parked: set[Mailbox] = set()
         """Mailboxes whose next events an event loop has."""
+        self._back_early: set[Mailbox] = set()
+        """Those that it gave back before the worker had put them there. Until then the worker's
+        bundle is where `settle` finds them."""
         self._looking = False
         """Whether a worker looks on at somebody's turn."""
         self._workers: set[threading.Thread] = set()
@@ -218,8 +221,9 @@ class WorkerPool:
 
     def _park(self, mailbox: Mailbox) -> None:
         with self._work:
-            if mailbox.parked_on is not None:  # else the loop was quicker
-                self._parked.add(mailbox)
+            self._parked.add(mailbox)
+            if mailbox in self._back_early:
+                self._unpark(mailbox)
 
     def _schedule_again(self, mailbox: Mailbox) -> None:
         with self._work:
@@ -229,10 +233,14 @@ class WorkerPool:
     def _resume(self, mailbox: Mailbox) -> None:
         """Take a mailbox back from an event loop."""
         with self._work:
-            self._unpark(mailbox)
+            if mailbox in self._parked:
+                self._unpark(mailbox)
+            else:
+                self._back_early.add(mailbox)
 
     def _unpark(self, mailbox: Mailbox) -> None:
         self._parked.discard(mailbox)
+        self._back_early.discard(mailbox)
         mailbox.scheduled = False
         if not mailbox.closed and mailbox.has_more():
             self._schedule([mailbox])
@@ -240,7 +248,8 @@ class WorkerPool:
 
     def _reclaim(self, mailbox: Mailbox) -> None:
         """Take a mailbox back from an event loop that was closed before it delivered."""
-        if mailbox.parked_on is not None and mailbox.parked_on.is_closed():
+        loop = mailbox.parked_on if mailbox in self._parked else None
+        if loop is not None and loop.is_closed():
             mailbox.fail_handed()
             self._unpark(mailbox)
 
