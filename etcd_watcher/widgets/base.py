@@ -6,12 +6,14 @@ from html import escape
 from typing import Any
 
 from anywidget import AnyWidget
+from IPython.display import display
 from traitlets import Bool, Unicode
 
 from etcd_watcher.interactive import close_when_run_again
 from etcd_watcher.watcher import Watcher
 from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.renderer import renderer
+from etcd_watcher.widgets.saved import SavedForm
 from etcd_watcher.widgets.settings import check_settings, settings_of, shown_settings
 
 __all__ = ["LiveWidget", "Message"]
@@ -71,6 +73,10 @@ class LiveWidget(AnyWidget):
         self._last_repeat: float | None = None
         self.messages_sent = 0
         """How many messages it sent to its page."""
+        self._saved: list[SavedForm] = []
+        """Where it was displayed with `save_state=True`."""
+        self.part_of: LiveWidget | None = None
+        """A widget that this one is a part of, and is saved with."""
         super().__init__(**settings)
         self._start()
         self.on_msg(self._take)
@@ -128,6 +134,7 @@ class LiveWidget(AnyWidget):
             self._last_news = None
             self._last_repeat = now
             self._tell(self._repetition())
+            self._save()
         elif self._last_repeat is not None and now - self._last_repeat > LATE:
             self._last_repeat = None
             self._tell({"kind": "still", "number": self._number})
@@ -170,6 +177,7 @@ class LiveWidget(AnyWidget):
             self._open = False
             asker.forget(self)
             renderer.remove(self)
+            self._save()
         # ipywidgets closes a collected widget too, on whatever thread collects, with whatever lock
         # it holds. We are open for as long as the renderer draws us, so no lock is asked for then.
         super().close()
@@ -188,7 +196,25 @@ class LiveWidget(AnyWidget):
     def _static_html(self) -> str:
         """Give what a notebook shows where there is no kernel: what this was, and how to have it."""
         name = type(self).__name__
-        return (self.save_state and self._saved_html()) or (
+        return (
             f"<p><em>{escape(name)}</em>: it is live in a running notebook. "
             "Run this cell to see it.</p>"
         )
+
+    def _ipython_display_(self) -> None:
+        """Display it with a saved form beside it, where that was asked for."""
+        if not self.save_state:
+            raise NotImplementedError  # IPython displays it as any other
+        display(self._repr_mimebundle_()[0], raw=True)  # type: ignore[no-untyped-call]
+        with renderer.lock:
+            self._saved.append(SavedForm(self._saved_html()))
+
+    def _save(self) -> None:
+        """Bring the saved forms up to date."""
+        if self._saved:
+            with renderer.lock:
+                html = self._saved_html()
+            for form in self._saved:
+                form.update(html)
+        if self.part_of is not None:
+            self.part_of._save()  # noqa: SLF001 - of our own kind

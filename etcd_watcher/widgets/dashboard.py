@@ -81,6 +81,8 @@ class Dashboard(LiveWidget):
             "tree": ("All keys", self.key_tree),
             "editor": ("Value", self.value_editor),
         }
+        for _, part in self._parts.values():
+            part.part_of = self
         self.key_tree.observe(self._follow_tree, ["within", "only"])
 
     def _follow_tree(self, _: object) -> None:

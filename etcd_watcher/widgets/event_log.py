@@ -9,6 +9,7 @@ from typing import Any
 
 from traitlets import Bool, Enum, Float, Instance, Int, List, Tuple, Unicode, observe
 
+from etcd_watcher._html import journal_html
 from etcd_watcher.event import Event
 from etcd_watcher.journal import Record
 from etcd_watcher.widgets.assets import script, styles
@@ -33,6 +34,9 @@ BLOCK = 200
 
 MOST_ASKED = 4
 """Questions for rows that are kept until the next drawing."""
+
+SAVED = 100
+"""Newest rows that a notebook may keep."""
 
 PART = 500_000
 """Characters of an export in one message."""
@@ -225,6 +229,11 @@ class EventLog(LiveWidget):
 
     def _all(self) -> list[Row]:
         return self._rows.rows(self._rows.first, self._rows.end)
+
+    def _saved_html(self) -> str:
+        shown = self._rows.rows(self._rows.end - SAVED, self._rows.end)
+        records = [row.record for row in shown if not isinstance(row.record, Missed)]
+        return journal_html(records, self._rows.end - self._rows.first - len(records))
 
     # From code.
 

@@ -84,6 +84,11 @@ class KeyNode:
         self.deadline: float | None = None
         self.gone_at: float | None = None
 
+    @property
+    def depth(self) -> int:
+        """How many folders it is in."""
+        return 0 if self.parent is None else self.parent.depth + 1
+
 
 class KeyNodes:
     """The nodes of one tree. Used under the renderer's lock.
@@ -115,6 +120,13 @@ class KeyNodes:
 
     def __iter__(self) -> Iterator[KeyNode]:
         return iter(self._by_number.values())
+
+    def walk(self, node: KeyNode | None = None) -> Iterator[KeyNode]:
+        """Give the nodes from top to bottom, as they are shown."""
+        node = node or self.root
+        yield node
+        for child in node.children:
+            yield from self.walk(child)
 
     def get(self, number: int) -> KeyNode | None:
         """Give the node of a number."""

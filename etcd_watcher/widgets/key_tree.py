@@ -7,6 +7,7 @@ from functools import partial
 
 from traitlets import Int, Unicode, observe
 
+from etcd_watcher._html import code, table_html, text
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.keys import to_bytes, to_text
@@ -36,6 +37,9 @@ MOST_SEEN = 200
 
 LEASE_EVERY = 5.0
 """Seconds after which we ask anew how long a key in sight has to live: leases are kept alive."""
+
+SAVED = 300
+"""Rows that a notebook may keep."""
 
 NAME_WIDTH = 120
 VALUE_WIDTH = 120
@@ -200,6 +204,16 @@ class KeyTree(LiveWidget):
             if node.raw == (within or only) and node.folder == bool(within):
                 return node.number
         return None
+
+    def _saved_html(self) -> str:
+        now = time.monotonic()
+        told = {node.number: self._node(node, now) for node in self._nodes}
+        rows = []
+        for node in self._nodes.walk():
+            about = told[node.number]
+            name = "\u2003" * node.depth + (about["name"] or "all keys")
+            rows.append((code(name), code(about["value"]), text(about["keys"] or "")))
+        return table_html(("key", "value", "keys"), rows[:SAVED])
 
     # What happens.
 

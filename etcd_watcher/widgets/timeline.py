@@ -7,6 +7,7 @@ from collections import deque
 
 from traitlets import Float, Int, Tuple, Unicode, observe
 
+from etcd_watcher._html import code, table_html, text
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Record
 from etcd_watcher.widgets.assets import script, styles
@@ -157,6 +158,17 @@ class Timeline(LiveWidget):
             "marks": self._marks_told,
             "others": len(self._series) - len(self._shown),
         }
+
+    def _saved_html(self) -> str:
+        rows = [
+            (
+                code(cell(each.raw)) if each.number else "all keys",
+                text(each.total),
+                code(None if each.value is None else cell(each.value, NAME_WIDTH)),
+            )
+            for each in (self._series.all, *self._shown)
+        ]
+        return table_html(("key", f"changes in {self.seconds} s", "value"), rows)
 
     def _fresh(self, series: KeySeries) -> Message:
         """Give the pieces of a row that have changed."""

@@ -6,6 +6,7 @@ import time
 
 from traitlets import Instance, Int, Unicode, observe
 
+from etcd_watcher._html import code, table_html
 from etcd_watcher.event import Event, kind_of
 from etcd_watcher.keys import to_bytes, to_text
 from etcd_watcher.stores.base import KeyValue
@@ -24,6 +25,9 @@ EVERY = 0.25
 
 MOST_VERSIONS = 100
 """Values of the key to choose from: the newest that the journal has."""
+
+SAVED = 300
+"""Lines that a notebook may keep."""
 
 CHUNK = 2_000
 LOOK = 0.015
@@ -185,6 +189,16 @@ class ValueDiff(LiveWidget):
     def _take_present(self, found: KeyValue | None) -> None:
         if found is not None and found.raw_key == self._raw:
             self._present = found
+
+    def _saved_html(self) -> str:
+        told = self._whole()
+        signs = {"gone": "-", "new": "+", "same": "", "skipped": "⋯"}
+        if told["differences"]:
+            rows = [(signs[what], code(line)) for what, line in told["differences"][:SAVED]]
+        else:
+            value = told["after"] or told["before"] or {"text": told["said"]}
+            rows = [("", code(line)) for line in value["text"].split("\n")[:SAVED]]
+        return table_html(("", told["key"]), rows)
 
     # What the page asks for.
 

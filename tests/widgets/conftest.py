@@ -31,6 +31,12 @@ class FakeWatcher:
         return Cluster("3.5.1", 1, (), 0)
 
 
+def kept_by_a_notebook(widget: LiveWidget) -> str:
+    """Give all that a notebook saves of a widget that was displayed."""
+    saved = widget._saved_html() if widget.save_state else ""
+    return f"{widget._repr_mimebundle_()[0]}{saved}{widget.get_state()}"
+
+
 @pytest.fixture
 def fake_watcher() -> Watcher:
     return cast("Watcher", FakeWatcher())

@@ -153,6 +153,61 @@ def test_closing_ends_the_drawing_and_can_be_said_twice(
     assert tally.comm is None
 
 
+class Display:
+    """Stands for IPython's: keeps what is displayed, and how it is changed."""
+
+    def __init__(self) -> None:
+        self.displayed: list[Any] = []
+        self.updates: list[str] = []
+
+    def __call__(self, shown: Any, *, raw: bool = False, display_id: bool = False) -> Display:
+        self.displayed.append(shown if raw else shown.data)
+        return self
+
+    def update(self, shown: Any) -> None:
+        self.updates.append(shown.data)
+
+
+@pytest.fixture
+def displayed(monkeypatch: pytest.MonkeyPatch) -> Display:
+    display = Display()
+    monkeypatch.setattr("etcd_watcher.widgets.base.display", display)
+    monkeypatch.setattr("etcd_watcher.widgets.saved.display", display)
+    return display
+
+
+class Saving(Tally):
+    def _saved_html(self) -> str:
+        return f"<b>{self.total}</b>"
+
+
+def test_without_being_told_to_it_saves_no_state(fake_watcher: Watcher, displayed: Display) -> None:
+    saving = Saving(fake_watcher)
+    with pytest.raises(NotImplementedError):  # to IPython: display it as anything else
+        saving._ipython_display_()
+    saving.total = 5
+    for step in range(30):
+        saving.draw(step / 10)
+    saving.close()
+    assert (displayed.displayed, displayed.updates) == ([], [])
+
+
+def test_told_to_it_saves_its_state_beside_it_when_things_calm_down(
+    fake_watcher: Watcher, displayed: Display
+) -> None:
+    saving = Saving(fake_watcher, save_state=True)
+    saving._ipython_display_()
+    assert displayed.displayed[0]["text/plain"] == "Saving(save_state=True)"
+    assert displayed.displayed[1] == '<div class="ew-saved"><b>0</b></div>'
+    for step in range(50):
+        saving.total = min(step, 20)
+        saving.draw(step / 10)
+    assert displayed.updates == ['<div class="ew-saved"><b>20</b></div>']
+    saving.total = 21
+    saving.close()
+    assert displayed.updates[-1] == '<div class="ew-saved"><b>21</b></div>'
+
+
 def test_no_value_is_ever_in_a_trait(tally: Tally) -> None:
     """What a notebook may save of a widget is its traits."""
     tally.total = 1234567

@@ -11,6 +11,7 @@ from etcd_watcher import LocalEtcd, Watcher
 from etcd_watcher.widgets import Dashboard, renderer
 from etcd_watcher.widgets.base import LiveWidget
 from tests.fake_store import threads_left
+from tests.widgets.conftest import kept_by_a_notebook
 from tests.widgets.hands import Hands
 
 
@@ -95,7 +96,7 @@ def test_a_saved_notebook_has_no_key_unless_asked_for(watcher: Watcher, fresh_ke
     watcher.add_key(fresh_key)
     for save_state in (False, True):
         dashboard = Dashboard(watcher, save_state=save_state)
-        assert (fresh_key in str(dashboard._repr_mimebundle_()[0])) == save_state
+        assert (fresh_key in kept_by_a_notebook(dashboard)) == save_state
         for widget in (dashboard, *parts(dashboard).values()):
             assert fresh_key not in str(widget.get_state())
         dashboard.close()

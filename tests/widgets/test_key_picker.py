@@ -8,6 +8,7 @@ import pytest
 
 from etcd_watcher import LocalEtcd, Watcher
 from etcd_watcher.widgets import KeyPicker
+from tests.widgets.conftest import kept_by_a_notebook
 from tests.widgets.hands import Hands
 
 
@@ -170,8 +171,7 @@ def test_a_saved_notebook_has_no_key_unless_asked_for(watcher: Watcher, fresh_ke
     watcher.add_key(fresh_key)
     for save_state in (False, True):
         picker = KeyPicker(watcher, save_state=save_state)
-        bundle = picker._repr_mimebundle_()[0]
-        assert (fresh_key in str(bundle)) == save_state
+        assert (fresh_key in kept_by_a_notebook(picker)) == save_state
         assert fresh_key not in str(picker.get_state())
         assert repr(picker) == f"KeyPicker({'save_state=True' if save_state else ''})"
         picker.close()

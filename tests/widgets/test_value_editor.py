@@ -10,6 +10,7 @@ import pytest
 from etcd_watcher import LocalEtcd, Watcher
 from etcd_watcher.widgets import ValueEditor
 from etcd_watcher.widgets.value_editor import LARGEST
+from tests.widgets.conftest import kept_by_a_notebook
 from tests.widgets.hands import Hands
 
 
@@ -258,8 +259,7 @@ def test_a_saved_notebook_has_no_value_unless_asked_for(watcher: Watcher, fresh_
     watcher.put(fresh_key, "secret-value")
     for save_state in (False, True):
         hands = opened(watcher, fresh_key, save_state=save_state)
-        bundle = hands.widget._repr_mimebundle_()[0]
-        assert ("secret-value" in str(bundle)) == save_state
+        assert ("secret-value" in kept_by_a_notebook(hands.widget)) == save_state
         assert "secret-value" not in str(hands.widget.get_state())
         hands.widget.close()
 

@@ -125,6 +125,8 @@ function live({ start, apply, render }) {
         model = context.model;
         const el = context.el;
         el.classList.add("etcd-watcher");
+        // The form for a notebook without a kernel need not be seen beside the living one.
+        requestAnimationFrame(() => el.closest(".jp-OutputArea")?.classList.add("ew-live"));
         const problemShown = h("div", { class: "ew-problem", role: "alert", hidden: true });
         const view = render({ el, state, ask, model, update: updateSoon });
         el.append(problemShown);
