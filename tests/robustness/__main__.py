@@ -9,6 +9,7 @@ import argparse
 import random
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from tests.robustness.episode import Episode, Outcome, Plan
@@ -33,17 +34,30 @@ def main() -> int:
     outcomes: list[Outcome] = []
     while (left := deadline - time.monotonic()) > 0 and (not outcomes or left > given.episode / 2):
         plan = Plan.draw(seed + len(outcomes), min(given.episode, max(left, 5.0)))
-        outcome = Episode(plan).run()
+        outcome = _run(plan)
         print(_line(outcome), flush=True)
         if outcome.problems:
             place = keep_evidence(outcome, given.evidence)
-            print("\n".join(f"    {each[:300]}" for each in outcome.problems[:10]))
+            print(
+                "\n".join(
+                    f"    {each[-2000:] if each.startswith('Traceback') else each[:300]}"
+                    for each in outcome.problems[:10]
+                )
+            )
             print(f"  it is kept in {place}; again: --seed {plan.seed} --minutes 0.1", flush=True)
         outcome.audiences.clear()
         outcome.histories.clear()
         outcomes.append(outcome)
     print(f"\n{table(outcomes)}")
     return int(any(outcome.problems for outcome in outcomes))
+
+
+def _run(plan: Plan) -> Outcome:
+    """Run an episode; where it cannot be run, that is one that failed."""
+    try:
+        return Episode(plan).run()
+    except Exception:  # noqa: BLE001 - a cluster that cannot be healed, or a defect of the suite's
+        return Outcome(plan, broken_truth=[traceback.format_exc()])
 
 
 def _line(outcome: Outcome) -> str:
