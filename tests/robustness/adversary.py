@@ -87,8 +87,10 @@ class Adversary:
             try:
                 with self._outage() if len(self._cluster.members) == 1 else nullcontext():
                     act()
-            except FaultImpossible as error:
+            except (FaultImpossible, ConnectionFailed) as error:
+                # On top of another fault, which leaves no leader, say.
                 self._note(f"impossible: {error}")
+                self._heal()
             else:
                 self.done[act.__name__] += 1
             self._wait(0.2, 1.0)

@@ -12,6 +12,7 @@ from typing import Any
 from etcd_watcher import Compacted, ConnectionFailed, Event, Gap, Watcher, WatcherClosed
 from etcd_watcher.journal import Record
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.mailbox import Mailbox
 from tests.robustness.truth import Truth
 
 __all__ = ["Audience", "Listener", "Newest"]
@@ -35,10 +36,11 @@ class Listener:
     name : str
     scope : list of KeyRange
         What it asked for.
-    before : int
-        Nothing of this revision or an earlier one is its business.
-    begun : int or None
-        Everything behind this revision is; None if it never began.
+    start : int or None
+        Nothing of this revision or an earlier one is its business; None if it never began.
+    begun : int
+        Everything behind this revision is. What was committed in between, while it subscribed,
+        comes from some revision on.
     until : int or None
         Everything up to here must have come; None where that cannot be said.
     told : list of (float, Event)
@@ -49,8 +51,8 @@ class Listener:
 
     name: str
     scope: list[KeyRange]
-    before: int
-    begun: int | None = None
+    start: int | None = None
+    begun: int = 0
     until: int | None = None
     told: list[tuple[float, Event]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
@@ -135,9 +137,7 @@ class Audience:
         return [self.watcher._store.key_range(key.encode(), prefix=prefix) for key in keys]
 
     def _made(self, name: str, keys: Sequence[str], *, prefix: bool) -> Listener:
-        listener = Listener(
-            f"{self.name}/{name}", self.scope(keys, prefix=prefix), self._truth.reached
-        )
+        listener = Listener(f"{self.name}/{name}", self.scope(keys, prefix=prefix))
         self.listeners.append(listener)
         return listener
 
@@ -145,6 +145,7 @@ class Audience:
         """Have a function called."""
         listener = self._made(name, keys, prefix=prefix)
         listener.delay = delay
+        before = self._truth.reached
 
         def tell(event: Event) -> None:
             listener.tell(event)
@@ -154,9 +155,21 @@ class Audience:
         except BaseException:
             self.listeners.remove(listener)  # it was never subscribed
             raise
-        listener.begun = self._newest()
+        self._begin(listener, self.watcher._registry.find_mailbox(tell), before)
         self._subscribed[listener] = tell
         return listener
+
+    def _begin(self, listener: Listener, mailbox: Mailbox | None, before: int) -> None:
+        """Note from where on a listener is told: that is for the watcher to say, within limits."""
+        assert mailbox is not None
+        starts = {each.start for each in (*mailbox.exact.values(), *mailbox.prefixes)}
+        start = max(starts)
+        listener.begun, listener.start = self._newest(), start
+        if len(starts) > 1 or not before <= start <= listener.begun:
+            self.troubles.append(
+                f"{listener.name}: is told what is behind {starts}, but what was committed when it "
+                f"subscribed was at least {before}, and at most {listener.begun}"
+            )
 
     def pull(self, name: str, keys: Sequence[str], *, prefix: bool, since: int | None) -> None:
         """Iterate on a thread; begin again where the history is gone that was asked for."""
@@ -165,12 +178,13 @@ class Audience:
     def _pull(self, name: str, keys: Sequence[str], *, prefix: bool, since: int | None) -> None:
         while True:
             listener = self._made(name, keys, prefix=prefix)
-            if since is not None:
-                listener.before, listener.begun = since - 1, since - 1
+            before = self._truth.reached
             try:
                 with self.watcher.events(keys, prefix=prefix, since=since) as stream:
                     if since is None:
-                        listener.begun = self._newest()
+                        self._begin(listener, stream._mailbox, before)
+                    else:
+                        listener.begun = listener.start = since - 1
                     for event in stream:
                         listener.told.append((time.monotonic(), event))
             except ConnectionFailed:
@@ -260,7 +274,7 @@ class Audience:
 
 def _asked(listener: Listener, event: Event) -> bool:
     return (
-        listener.begun is not None
+        listener.start is not None
         and event.revision > listener.begun
         and any(event.raw_key in scope for scope in listener.scope)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from etcd_watcher import Event, Gap
@@ -81,8 +81,6 @@ def judge(
     feed_gaps = [each for each in audience.records if isinstance(each, Gap) and not each.subscriber]
     _judge_journal(audience, history, findings)
     for listener in audience.listeners:
-        if listener.begun is None:
-            continue
         _judge_listener(listener, feed_gaps, history, findings)
         if listener.quick:
             findings.silence = max(findings.silence, _silence(listener, truth, outages))
@@ -94,7 +92,7 @@ def _judge_journal(audience: Audience, history: History, findings: Findings) -> 
     lasting = [each for each in audience.listeners if each.quick]
     if not lasting:
         return
-    scope = {scope: (each.begun or 0) + 1 for each in lasting for scope in each.scope}
+    scope = {scope: each.begun + 1 for each in lasting for scope in each.scope}
     covered = [
         each
         for each in audience.records
@@ -116,16 +114,13 @@ def _within(event: Event, scope: Mapping[KeyRange, int], last: int) -> bool:
 def _judge_listener(
     listener: Listener, feed_gaps: list[Gap], history: History, findings: Findings
 ) -> None:
+    if listener.start is None:
+        return
     # A lease may still end after the last revision that is judged.
     told = [event for _, event in listener.told if event.revision <= history.last]
-    begun = listener.begun or 0
-    since = min([begun + 1, *(each.revision for each in told[:1]), *_firsts(listener.gaps[:1])])
-    if since <= listener.before:
-        findings.wrong += 1
-        findings.faults.append(
-            f"{listener.name}: was told of revision {since}, and subscribed behind {listener.before}"
-        )
-        since = listener.before + 1
+    since = _begins(listener, told, findings)
+    if any(each.last == since - 1 for each in feed_gaps):
+        told = _behind_a_gap(told, since, history, findings)
     gaps = _gaps_of(listener, feed_gaps, since)
     until = None if listener.until is None else min(listener.until, history.last)
     violations = check(told, history, scope=listener.scope, since=since, until=until, gaps=gaps)
@@ -135,6 +130,36 @@ def _judge_listener(
     known = [each for each in violations if not _unknowable(each, begun_earlier, since, history)]
     findings.unknowable += len(violations) - len(known)
     _count(findings, listener.name, told, gaps, known)
+
+
+def _begins(listener: Listener, told: list[Event], findings: Findings) -> int:
+    """Give the revision from which on a listener has to be told everything."""
+    first = (listener.start or 0) + 1
+    if told and told[0].revision < first:
+        findings.wrong += 1
+        findings.faults.append(f"{listener.name}: subscribed behind {first - 1}: {told[0]}")
+    if (told[:1] and told[0].synthetic) or listener.gaps:
+        return first
+    return max(first, min([listener.begun + 1, *(each.revision for each in told[:1])]))
+
+
+def _behind_a_gap(
+    told: list[Event], since: int, history: History, findings: Findings
+) -> list[Event]:
+    """Take synthetic events of the very revision with which a listener begins for told ones.
+
+    It began where a gap ends, so there is no gap for it: they are the changes of that revision, and
+    deletions of keys that went in the gap, or before it began.
+    """
+    found = []
+    for event in told:
+        if event.synthetic and event.revision == since:
+            if history.ordinal(since, event.raw_key) is None:
+                findings.unknowable += 1
+                continue
+            event = event._replace(synthetic=False)  # noqa: PLW2901 - the same, taken otherwise
+        found.append(event)
+    return found
 
 
 def _unknowable(
@@ -156,10 +181,6 @@ def _unknowable(
             for gap in begun_earlier
         )
     )
-
-
-def _firsts(gaps: Iterable[Gap]) -> list[int]:
-    return [each.first for each in gaps]
 
 
 def _gaps_of(listener: Listener, feed_gaps: list[Gap], since: int) -> list[Gap]:

@@ -85,7 +85,7 @@ def _keep_audience(audience: Audience, place: Path, began: float) -> None:
         about = {
             "name": each.name,
             "scope": [[str(scope.start), str(scope.end)] for scope in each.scope],
-            "before": each.before,
+            "start": each.start,
             "begun": each.begun,
             "until": each.until,
             "gaps": [repr(gap) for gap in each.gaps],

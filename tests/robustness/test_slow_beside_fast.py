@@ -75,7 +75,7 @@ def test_a_fast_subscriber_is_as_quick_beside_a_slow_one(etcd: LocalEtcd) -> Non
                 slow.hurry.set()
                 slow = Slow()
                 watcher.on("k/", prefix=True)(slow)
-                begun = watcher.revision
+                begun = watcher._store.revision(10)
                 beside += measured(fast)
             behind = watcher.delivery(slow).lagging
             acknowledged = flood.join()
