@@ -13,6 +13,7 @@ __all__ = [
     "check_limit",
     "check_on",
     "check_predicate",
+    "check_revision",
     "check_since",
     "check_ttl",
     "check_type",
@@ -96,6 +97,12 @@ def seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise ValueError(f"{name}={value!r}: give a number of seconds above 0")
     return float(value)
+
+
+def check_revision(revision: object) -> None:
+    """Check a revision."""
+    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 1:
+        raise ValueError(f"revision {revision!r}: give a whole number, 1 or more")
 
 
 def check_since(since: object) -> None:

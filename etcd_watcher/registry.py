@@ -314,6 +314,11 @@ class Registry:
                 )
             return self._watched
 
+    def scopes(self) -> list[KeyRange]:
+        """Give the raw keys that each watched key or prefix means."""
+        with self._demux.lock:
+            return list(dict.fromkeys(route.scope for route in self._demux.router))
+
     def header(self) -> Header:
         """Give what a recording begins with: the same object until other keys are watched."""
         with self._demux.lock:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Final
 
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import KeyValue
 
-__all__ = ["States"]
+__all__ = ["UNKNOWN", "States", "Worth"]
+
+
+class _Unknown(Enum):
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = _Unknown.UNKNOWN
+"""Stands for a value that was there, and that nobody has told."""
+
+Worth = KeyValue | None | _Unknown
+"""What a key is worth; None where it is not there."""
 
 
 class States:
@@ -23,7 +36,7 @@ class States:
     def __init__(self) -> None:
         self._places: dict[bytes, list[int]] = {}
         """By key, the places at which it changed."""
-        self._values: dict[bytes, list[KeyValue | None]] = {}
+        self._values: dict[bytes, list[Worth]] = {}
         """By key, its value before the first of them and behind each; None where it was not there."""
         self._sorted: list[bytes] | None = None
 
@@ -38,16 +51,37 @@ class States:
             places.append(place)
             self._values[event.raw_key].append(_after(event))
 
-    def value(self, key: bytes, place: int) -> KeyValue | None:
-        """Give a key as it was at a place; None where it was not there."""
+    def last_change(self, key: bytes, place: int) -> int | None:
+        """Give the place of a key's last change at or before `place`; None where there is none."""
+        places = self._places.get(key, ())
+        index = bisect_right(places, place)
+        return places[index - 1] if index else None
+
+    def next_change(self, key: bytes, place: int) -> int | None:
+        """Give the place of a key's first change behind `place`; None where there is none."""
+        places = self._places.get(key, ())
+        index = bisect_right(places, place)
+        return places[index] if index < len(places) else None
+
+    def worth(self, key: bytes, place: int) -> Worth:
+        """Give what a key was worth at a place."""
         places = self._places.get(key)
         return None if places is None else self._values[key][bisect_right(places, place)]
 
-    def items(self, scope: KeyRange, place: int) -> list[KeyValue]:
-        """Give the keys of a range that were there at a place, in order."""
+    def value(self, key: bytes, place: int) -> KeyValue | None:
+        """Give a key as it was at a place; None where it was not there, or nobody has told."""
+        worth = self.worth(key, place)
+        return None if worth is UNKNOWN else worth
+
+    def keys(self, scope: KeyRange) -> Iterator[bytes]:
+        """Give the keys of a range that have ever changed, in order."""
         if self._sorted is None:
             self._sorted = sorted(self._places)
-        values = (self.value(key, place) for key in self._sorted if key in scope)
+        return (key for key in self._sorted if key in scope)
+
+    def items(self, scope: KeyRange, place: int) -> list[KeyValue]:
+        """Give the keys of a range that were there at a place, in order."""
+        values = (self.value(key, place) for key in self.keys(scope))
         return [each for each in values if each is not None]
 
 
@@ -64,15 +98,18 @@ def _after(event: Event) -> KeyValue | None:
     )
 
 
-def _before(event: Event) -> KeyValue | None:
+def _before(event: Event) -> Worth:
+    """Give what the key was worth before its first event."""
+    went_on = event.raw_value is not None and event.created < event.revision
     if event.raw_prev_value is None:
-        return None
-    lives_on = event.raw_value is not None and event.created < event.revision
+        # Of a deletion the key was there; etcd does not give its value once that is compacted.
+        existed = went_on or event.raw_value is None
+        return UNKNOWN if existed or event.synthetic else None
     return KeyValue(
         event.raw_key,
         event.raw_prev_value,
         0,
-        event.created if lives_on else 0,
-        max(0, event.version - 1) if lives_on else 0,
+        event.created if went_on else 0,
+        max(0, event.version - 1) if went_on else 0,
         0,
     )

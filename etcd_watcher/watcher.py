@@ -35,6 +35,7 @@ from etcd_watcher.subscriber import (
     shown,
 )
 from etcd_watcher.table import plural
+from etcd_watcher.timemachine import TimeMachine
 from etcd_watcher.waiting import Waiter
 from etcd_watcher.witness import Witness
 
@@ -119,6 +120,7 @@ class Watcher(Witness):
             self._store, self._demux, self._feed, self._catch_up, self._census, self._timeout
         )
         self._journal.header = self._registry.header
+        self._time_machine = TimeMachine(self._store, self._demux, self._feed, self._timeout)
         self._waiter = Waiter(self._store, self._feed, self._pool, self._journal, self._timeout)
         # Nothing here refers to this object, so that a watcher that nobody holds any more closes by
         # itself, its threads notwithstanding.

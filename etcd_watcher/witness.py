@@ -18,11 +18,13 @@ from etcd_watcher.expect import AnyOrder, Change
 from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.moment import Differences, Moment
 from etcd_watcher.recording.recorder import Recorder
 from etcd_watcher.recording.replay import Replay
 from etcd_watcher.recording.store import ReplayStore
 from etcd_watcher.registry import Registry
 from etcd_watcher.stream import EventStream, open_stream
+from etcd_watcher.timemachine import TimeMachine
 from etcd_watcher.waiting import Waiter
 
 __all__ = ["Witness"]
@@ -36,6 +38,7 @@ class Witness(Client):
     _feed: Feed
     _journal: Journal
     _registry: Registry
+    _time_machine: TimeMachine
     _waiter: Waiter
 
     def events(self, key: Keys, *, prefix: bool = False, since: int | None = None) -> EventStream:
@@ -226,6 +229,61 @@ class Witness(Client):
             arrive=self._waiter.arrive,
             overwrite=overwrite,
         )
+
+    # The past.
+
+    def at(self, revision: int, key: Keys | None = None, *, prefix: bool = False) -> Moment:
+        """Give the watched keys as they were at a revision, or other keys.
+
+        From the journal where it reaches to, so that it does not matter whether the server has
+        forgotten that revision; else from the server, down to its last compaction (v2: 1,000
+        changes).
+
+        Parameters
+        ----------
+        revision : int
+        key : str, bytes, or an iterable of them, optional
+            Which keys; by default all that are watched.
+        prefix : bool
+            All that starts with `key`.
+
+        Raises
+        ------
+        Compacted
+            Nobody knows any more; `error.revision` is the oldest that somebody does.
+        ValueError
+            That revision is yet to come.
+
+        Examples
+        --------
+        >>> watcher.at(17)["nokia"]
+        'hello'
+        """
+        self._check_open()
+        given.check_revision(revision)
+        newest = self._feed.revision
+        if revision > newest:
+            newest = self._feed.newest_revision(self._timeout)
+        if revision > newest:
+            raise ValueError(f"revision {revision} is yet to come: the newest is {newest}")
+        if key is None:
+            scopes = self._registry.scopes()
+        else:
+            scopes = [self._registry.scope(each, prefix=prefix) for each in several(key)]
+        return self._time_machine.at(revision, scopes)
+
+    def diff(
+        self, first: int, last: int, key: Keys | None = None, *, prefix: bool = False
+    ) -> Differences:
+        """Give what differs between two revisions: the watched keys, or others, as for `at`.
+
+        Examples
+        --------
+        >>> print(watcher.diff(17, 19))
+        ~ nokia = hello -> goodbye
+        - redhat = news
+        """
+        return Differences(self.at(first, key, prefix=prefix), self.at(last, key, prefix=prefix))
 
     @property
     def replay(self) -> Replay:

@@ -1,0 +1,215 @@
+"""Keys as they were: from the journal, else from etcd's own history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from etcd_watcher.demux import Demux
+from etcd_watcher.errors import Compacted
+from etcd_watcher.event import Event, Gap
+from etcd_watcher.feed import Feed
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.moment import Moment
+from etcd_watcher.states import UNKNOWN, States
+from etcd_watcher.stores.base import KeyValue, Snapshot, Store
+from etcd_watcher.stores.history import replay
+
+__all__ = ["TimeMachine"]
+
+BASES = 16
+"""Readings of the server that are kept, to go from there to other revisions by the journal."""
+
+RANGES = 16
+"""Watched ranges that are read one by one; more are read together, with what lies between them."""
+
+
+class TimeMachine:
+    """Finds what keys were worth at a revision.
+
+    What the server says of one revision, and the journal of all changes around it, give every
+    revision that the journal reaches to: without asking again, and when the server has long
+    forgotten it.
+
+    Parameters
+    ----------
+    store, demux, feed
+        The watcher's parts.
+    timeout : float
+        Seconds for one request to the store.
+    """
+
+    def __init__(self, store: Store, demux: Demux, feed: Feed, timeout: float) -> None:
+        self._store = store
+        self._demux = demux
+        self._feed = feed
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        """Guards all below."""
+        self._states = States()
+        """What the journal tells since its last gap, by revision."""
+        self._position = 0
+        """The position of the journal's first record that is not in there."""
+        self._newest = 0
+        """The newest revision in there."""
+        self._from: int | None = 0
+        """The revision from which on every change is in there; None until that is known."""
+        self._size = 0
+        """Records in there."""
+        self._bases: dict[KeyRange, Snapshot] = {}
+        """What the store said of some ranges, the last ones behind."""
+        self._gone = 0
+        """The newest revision that the store has been found not to know any more."""
+
+    def at(self, revision: int, scopes: Sequence[KeyRange]) -> Moment:
+        """Give the keys of some ranges as they were; see `Watcher.at`."""
+        ranges = [KeyRange.hull(scopes)] if len(scopes) > RANGES else scopes
+        found: dict[bytes, KeyValue] = {}
+        with self._lock:
+            for scope in ranges:
+                found |= {each.raw_key: each for each in self._items(scope, revision)}
+        if ranges is not scopes:
+            match = self._demux.router.match
+            with self._demux.lock:
+                found = {key: each for key, each in found.items() if match(key)}
+        return Moment(revision, list(found.values()))
+
+    def _items(self, scope: KeyRange, revision: int) -> Sequence[KeyValue]:
+        base = self._bases.get(scope)
+        told: Sequence[KeyValue] | None = None
+        if base is not None and self._reaches(scope, base.revision, revision):
+            told = self._from_journal(scope, base, revision)
+            # Going back, of some keys the journal knows the value alone.
+            if revision <= self._gone or all(each.revision for each in told):
+                return told
+        base = self._read(scope, revision)
+        if base.revision == revision:
+            self._keep(scope, base)
+            return base.items
+        # The server has forgotten that revision, or never looks back: we go back from a later one.
+        self._gone = max(self._gone, revision)
+        if told is not None:
+            return told
+        self._keep(scope, base)
+        self._feed.wait_complete(base.revision, self._timeout)
+        if self._reaches(scope, base.revision, revision):
+            return self._from_journal(scope, base, revision)
+        return self._from_history(scope, base, revision)
+
+    def _keep(self, scope: KeyRange, base: Snapshot) -> None:
+        self._bases.pop(scope, None)
+        self._bases[scope] = base
+        if len(self._bases) > BASES:
+            del self._bases[next(iter(self._bases))]
+
+    def _read(self, scope: KeyRange, revision: int) -> Snapshot:
+        """Ask the store for a revision, or for what it has."""
+        if revision > self._gone:
+            try:
+                return self._store.snapshot(scope, revision, self._timeout)
+            except Compacted:
+                pass
+        return self._store.snapshot(scope, None, self._timeout)
+
+    def _reaches(self, scope: KeyRange, one: int, other: int) -> bool:
+        """Tell whether the journal has every change of a range between two revisions."""
+        first, last = min(one, other), max(one, other)
+        begun = self._begun(scope)
+        if begun is None or begun > first:
+            return False
+        self._catch_up()
+        with self._demux.lock:
+            known_from = self._from
+            if known_from is None:  # a gap, and nothing behind it yet
+                known_from = self._demux.complete
+            known_from = max(known_from, self._demux.journal.forgotten)
+            return known_from <= first and last <= self._demux.complete
+
+    def _begun(self, scope: KeyRange) -> int | None:
+        """Give the revision behind which all of a range is watched; None where it is not."""
+        with self._demux.lock:
+            starts = [
+                route.start
+                for route in self._demux.router.match(scope.start)
+                if route.scope.covers(scope)
+            ]
+        return min(starts, default=None)
+
+    def _catch_up(self) -> None:
+        """Take what the journal has by now."""
+        journal = self._demux.journal
+        if self._size > 2 * len(journal) + BASES:  # most of it is forgotten there
+            self._forget()
+            self._position = 0
+        records, self._position = journal.read(self._position)
+        for record in records:
+            if isinstance(record, Gap) and not record.subscriber:
+                self._forget()
+                self._from = None
+            elif isinstance(record, Event):
+                if record.revision < self._newest:  # data that has replaced the old
+                    self._forget()
+                    self._from = None
+                if self._from is None and not record.synthetic:
+                    self._from = record.revision - 1
+                self._states.add(record.revision, [record])
+                self._newest = record.revision
+                self._size += 1
+
+    def _forget(self) -> None:
+        self._states = States()
+        self._newest = self._size = 0
+        self._from = self._gone = 0
+        self._bases.clear()
+
+    def _from_journal(self, scope: KeyRange, base: Snapshot, revision: int) -> Sequence[KeyValue]:
+        """Go from what the store said of one revision to another one."""
+        begun = self._begun(scope) or 0
+        return _reconstruct(self._states, scope, base, revision, begun)
+
+    def _from_history(self, scope: KeyRange, base: Snapshot, revision: int) -> Sequence[KeyValue]:
+        """Go back by what the store tells of its own past: v2 has its last 1,000 changes."""
+        states = States()
+        try:
+            for events in replay(self._store, scope, revision + 1, base.revision):
+                for event in events:
+                    states.add(event.revision, [event])
+        except Compacted as lost:
+            raise self._too_far(scope, lost.revision) from lost
+        return _reconstruct(states, scope, base, revision, revision)
+
+    def _too_far(self, scope: KeyRange, oldest: int) -> Compacted:
+        """Say how far one can go back, by the store or by the journal."""
+        begun = self._begun(scope)
+        if begun is None or self._from is None:
+            return Compacted(oldest)
+        return Compacted(min(oldest, max(begun, self._from, self._demux.journal.forgotten)))
+
+
+def _reconstruct(
+    states: States, scope: KeyRange, base: Snapshot, revision: int, begun: int
+) -> Sequence[KeyValue]:
+    """Give the keys as they were at a revision, from how they were at another and all between.
+
+    Parameters
+    ----------
+    begun : int
+        What `states` tells up to this revision does not count: it was not watched then, or not
+        without a break.
+    """
+    there = {each.raw_key: each for each in base.items}
+    found = []
+    for key in dict.fromkeys([*there, *states.keys(scope)]):
+        changed = states.last_change(key, revision)
+        to_come = states.next_change(key, revision)
+        if (changed is not None and changed > begun) or (
+            to_come is not None and to_come <= base.revision
+        ):
+            worth = states.worth(key, revision)
+        else:
+            worth = there.get(key)
+        if worth is UNKNOWN:
+            raise Compacted(to_come or base.revision)
+        if worth is not None:
+            found.append(worth)
+    return found

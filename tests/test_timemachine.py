@@ -1,0 +1,393 @@
+"""Keys as they were, against what etcd says of them, and against a dict that is kept beside."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from etcd_watcher import Compacted, LocalEtcd, Recording, Watcher
+from etcd_watcher import timemachine as timemachine_module
+from etcd_watcher.errors import ConnectionFailed, WatcherClosed
+from etcd_watcher.event import Gap
+from etcd_watcher.moment import Differences, Moment
+from tests.fake_store import PATIENCE, FakeStore, event
+from tests.stores.v3_past import compact
+
+KEYS = 40
+
+
+class World:
+    """A random workload on a prefix, and what it made of it: the state at each revision."""
+
+    def __init__(self, watcher: Watcher, prefix: str, seed: int) -> None:
+        self.watcher = watcher
+        self.prefix = prefix
+        self.random = random.Random(seed)  # noqa: S311 - reproducible
+        self.now: dict[str, str] = {}
+        self.states: dict[int, dict[str, str]] = {}
+
+    def write(self, count: int) -> None:
+        for number in range(count):
+            key = f"{self.prefix}{self.random.randrange(KEYS)}"
+            if key in self.now and self.random.random() < 0.4:
+                self.watcher.delete(key)
+                revision = self.watcher._store.revision(PATIENCE)
+                del self.now[key]
+            else:
+                revision = self.watcher.put(key, f"{number}")
+                self.now[key] = f"{number}"
+            self.states[revision] = dict(self.now)
+
+    def at(self, revision: int) -> dict[str, str]:
+        """Give what was there: between two of our revisions, the earlier one's."""
+        known = max((each for each in self.states if each <= revision), default=None)
+        return {} if known is None else self.states[known]
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def watcher(store: FakeStore) -> Iterator[Watcher]:
+    with Watcher(store, request_timeout=PATIENCE) as watcher:
+        yield watcher
+
+
+def same(moment: Moment, expected: dict[str, str], slash: str = "") -> bool:
+    return dict(moment) == {slash + key: value for key, value in expected.items()}
+
+
+# The real etcd.
+
+
+def random_revisions(world: World, count: int) -> list[int]:
+    revisions = sorted(world.states)
+    chosen = world.random.choices(range(revisions[0], revisions[-1] + 1), k=count)
+    return [revisions[0], *chosen, revisions[-1]]
+
+
+def check_against_etcd(etcd: LocalEtcd, writes: int, checks: int) -> None:
+    with Watcher(etcd.url, api="v3") as watcher:
+        world = World(watcher, "time/", seed=writes)
+        world.write(writes // 4)
+        watcher.add_key("time/", prefix=True)
+        begun = watcher.revision
+        world.write(writes)
+        watcher.sync()
+        (scope,) = watcher._registry.scopes()
+        truth = {}
+        for revision in random_revisions(world, checks):
+            moment = watcher.at(revision)
+            snapshot = watcher._store.snapshot(scope, revision, PATIENCE)
+            assert moment.entries == snapshot.items, revision
+            assert same(moment, world.at(revision))
+            truth[revision] = snapshot.items
+        # Now the server forgets, and the journal does not. So does what we have read before.
+        last = max(world.states)
+        compact(etcd, last)
+        watcher._time_machine._bases.clear()
+        for revision, items in truth.items():
+            if revision < begun:
+                with pytest.raises(Compacted) as caught:
+                    watcher.at(revision)
+                assert caught.value.revision == begun
+                continue
+            moment = watcher.at(revision)
+            values = [(each.raw_key, each.raw_value) for each in items]
+            assert [(each.raw_key, each.raw_value) for each in moment.entries] == values
+            known = [each for each in moment.entries if each.revision]
+            assert set(known) <= set(items)
+            # What was written since we watch is known in full.
+            assert {each for each in items if each.revision > begun} <= set(known)
+
+
+def test_it_is_what_a_range_at_that_revision_gives_and_what_only_the_journal_has() -> None:
+    with LocalEtcd(version="3.5") as etcd:
+        check_against_etcd(etcd, writes=400, checks=100)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_1000_revisions_are_what_a_range_at_them_gives() -> None:
+    with LocalEtcd(version="3.5") as etcd:
+        check_against_etcd(etcd, writes=3000, checks=1000)
+
+
+def test_on_v2_it_goes_back_by_the_journal_and_by_the_last_1000_changes(etcd: LocalEtcd) -> None:
+    with Watcher(etcd.url, api="v2") as watcher, Watcher(etcd.url, api="v2") as other:
+        world = World(watcher, "time2/", seed=1)
+        world.write(100)
+        other.add_key("time2/", prefix=True)
+        watcher.add_key("time2/", prefix=True)
+        world.write(200)
+        watcher.sync()
+        for revision in random_revisions(world, 100):
+            assert same(watcher.at(revision), world.at(revision), "/"), revision
+        first = min(world.states)
+        world.write(1100)  # all before the last 1,000 are gone from the server
+        with pytest.raises(Compacted):
+            other.at(first)
+        for revision in random_revisions(world, 20)[1:]:
+            if revision > first + 100:
+                assert same(watcher.at(revision), world.at(revision), "/"), revision
+
+
+# Where it looks.
+
+
+def test_the_journal_answers_without_asking_again(store: FakeStore, watcher: Watcher) -> None:
+    watcher.add_key("a")
+    for value in "123456789":
+        store.commit(("a", value))
+    watcher.sync()
+    watcher.at(5)
+    asked = store.calls["snapshot"]
+    assert [watcher.at(revision)["a"] for revision in range(2, 11)] == list("123456789")
+    assert store.calls["snapshot"] == asked == 1
+
+
+def test_what_happens_meanwhile_counts(store: FakeStore, watcher: Watcher) -> None:
+    watcher.add_key("a")
+    for value in "123":
+        revision = store.commit(("a", value))
+        watcher.sync()
+        assert watcher.at(revision) == {"a": value}
+    assert [dict(watcher.at(revision)) for revision in (1, 2, 4)] == [{}, {"a": "1"}, {"a": "3"}]
+
+
+def test_a_revision_that_the_feed_has_not_reached_is_asked_for(
+    store: FakeStore, watcher: Watcher
+) -> None:
+    watcher.add_key("a")
+    store.watch_number(1).hold()
+    assert watcher.at(store.commit(("a", "1"))) == {"a": "1"}
+
+
+def test_what_was_there_before_the_watch_is_there(store: FakeStore, watcher: Watcher) -> None:
+    store.commit(("a", "old"), ("b", "old"))
+    watcher.add_key(["a", "b"])
+    store.commit(("a", "new"))
+    watcher.sync()
+    assert watcher.at(2) == {"a": "old", "b": "old"}
+    assert watcher.at(3) == {"a": "new", "b": "old"}
+    assert [each.revision for each in watcher.at(2).entries] == [2, 2]
+
+
+def with_prev(store: FakeStore, key: str, value: str | None, prev: bytes | None) -> int:
+    with store.changed:
+        store.now += 1
+        change = event(store.now, key, value, prev=prev)
+        store.transactions.append(
+            [change._replace(created=1 if prev and value else change.created)]
+        )
+        store.changed.notify_all()
+        return store.now
+
+
+def test_of_what_the_server_has_forgotten_the_value_before_is_known(
+    store: FakeStore, watcher: Watcher
+) -> None:
+    store.commit(("a", "old"), ("b", "old"))
+    watcher.add_key(["a", "b"])
+    with_prev(store, "a", "new", b"old")
+    with_prev(store, "b", None, b"old")
+    watcher.sync()
+    store.compact(4)
+    moment = watcher.at(2)
+    assert moment == {"a": "old", "b": "old"}
+    assert [each.revision for each in moment.entries] == [0, 0]
+    assert watcher.at(3) == {"a": "new", "b": "old"}
+
+
+def test_a_value_that_nobody_knows_is_no_empty_one(store: FakeStore, watcher: Watcher) -> None:
+    store.commit(("a", "old"))
+    watcher.add_key("a")
+    with_prev(store, "a", None, None)
+    watcher.sync()
+    store.compact(3)
+    with pytest.raises(Compacted) as caught:
+        watcher.at(2)
+    assert caught.value.revision == 3
+    assert watcher.at(3) == {}
+
+
+def test_what_the_journal_has_forgotten_is_asked_for(store: FakeStore) -> None:
+    with Watcher(store, request_timeout=PATIENCE, journal_events=10) as watcher:
+        watcher.add_key("a")
+        for number in range(100):
+            store.commit(("a", f"{number}"))
+            if number % 7 == 0:
+                watcher.sync()
+                watcher.at(store.now)
+        watcher.sync()
+        assert [watcher.at(revision)["a"] for revision in range(2, 102)] == [
+            f"{number}" for number in range(100)
+        ]
+        store.compact(101)
+        assert watcher.at(95) == {"a": "93"}
+        with pytest.raises(Compacted) as caught:
+            watcher.at(50)
+        assert caught.value.revision == 91
+
+
+def test_over_a_gap_the_journal_is_not_believed(store: FakeStore, watcher: Watcher) -> None:
+    watcher.add_key("a")
+    store.commit(("a", "1"))
+    watcher.sync()
+    watcher.at(2)
+    store.watch_number(1).hold()
+    store.commit(("a", "2"))
+    store.commit(("b", "x"))
+    store.commit(("a", "3"))
+    store.compact(5)
+    store.watch_number(1).hold(held=False)
+    store.commit(("a", "4"))
+    watcher.sync()
+    assert any(isinstance(each, Gap) for each in watcher.journal)
+    assert [dict(watcher.at(each)) for each in (5, 6)] == [{"a": "3"}, {"a": "4"}]
+    for revision in (2, 3):
+        with pytest.raises(Compacted):
+            watcher.at(revision)
+
+
+def test_while_it_was_not_watched_the_journal_is_not_believed(
+    store: FakeStore, watcher: Watcher
+) -> None:
+    watcher.add_key("", prefix=True)
+    store.commit(("a", "1"))
+    watcher.sync()
+    assert watcher.at(2) == {"a": "1"}
+    watcher.remove_key("")
+    store.commit(("a", "2"))
+    watcher.add_key("", prefix=True)
+    store.commit(("b", "1"))
+    watcher.sync()
+    assert [dict(watcher.at(each)) for each in (2, 3, 4)] == [
+        {"a": "1"},
+        {"a": "2"},
+        {"a": "2", "b": "1"},
+    ]
+
+
+def test_without_a_server_the_journal_will_do(store: FakeStore, watcher: Watcher) -> None:
+    watcher.add_key("a")
+    for value in "123":
+        store.commit(("a", value))
+    watcher.sync()
+    watcher.at(4)
+    store.fail_next("snapshot", *[ConnectionFailed("away")] * 9)
+    assert watcher.at(3) == {"a": "2"}
+    with pytest.raises(ConnectionFailed):
+        watcher.at(3, "b")
+
+
+# Which keys.
+
+
+def test_all_watched_keys_or_those_that_are_asked_for(store: FakeStore, watcher: Watcher) -> None:
+    store.commit(("a", "1"), ("news/a", "2"), ("other", "3"))
+    watcher.add_key("a")
+    watcher.add_key("news/", prefix=True)
+    assert list(watcher.at(2)) == ["a", "news/a"]
+    assert list(watcher.at(2, "other")) == ["other"]
+    assert list(watcher.at(2, ["other", b"a"])) == ["a", "other"]
+    assert list(watcher.at(2, "", prefix=True)) == ["a", "news/a", "other"]
+    with Watcher(store, request_timeout=PATIENCE) as nobody:
+        assert watcher.at(2, "x") == nobody.at(2) == {}
+
+
+def test_many_keys_are_read_together(store: FakeStore, watcher: Watcher) -> None:
+    names = [f"key-{number:03}" for number in range(timemachine_module.RANGES + 1)]
+    store.commit(*[(name, "1") for name in names], ("key-000-between", "x"))
+    watcher.add_key(names)
+    assert list(watcher.at(2)) == names
+    assert store.calls["snapshot"] == 1
+
+
+@pytest.mark.parametrize("revision", [0, -1, True, "3", None, 2.0])
+def test_what_is_no_revision_is_refused(watcher: Watcher, revision: object) -> None:
+    with pytest.raises(ValueError, match="give a whole number, 1 or more"):
+        watcher.at(revision)  # type: ignore[arg-type]
+
+
+def test_the_future_is_not_known(store: FakeStore, watcher: Watcher) -> None:
+    store.commit(("a", "1"))
+    with pytest.raises(ValueError, match="revision 3 is yet to come: the newest is 2"):
+        watcher.at(3)
+    watcher.close()
+    with pytest.raises(WatcherClosed):
+        watcher.at(1)
+
+
+# What it gives.
+
+
+def test_a_moment_is_a_mapping_that_shows_itself(store: FakeStore, watcher: Watcher) -> None:
+    store.commit(("b", b"\xff\n"), (b"\xfe", "1"), ("a", "<b>"))
+    watcher.add_key("", prefix=True)
+    moment = watcher.at(2)
+    assert (moment.revision, list(moment), len(moment)) == (2, ["a", "b", "\udcfe"], 3)
+    assert (moment["a"], moment[b"\xfe"], moment.get("c")) == ("<b>", "1", None)
+    assert repr(moment) == "Moment(revision=2, 3 keys)"
+    assert moment.table() == "key     value\na       <b>\nb       \\udcff\\n\n\\udcfe  1"
+    assert "&lt;b&gt;" in moment._repr_html_()
+
+
+def test_a_difference_is_told_key_by_key(store: FakeStore, watcher: Watcher) -> None:
+    store.commit(("a", "1"), ("b", "1"), ("c", "1"))
+    store.commit(("a", "2"))
+    store.commit(("b", None))
+    store.commit(("d", "\n<i>"))
+    store.commit(("c", "x"))
+    store.commit(("c", "1"))
+    watcher.add_key("", prefix=True)
+    differences = watcher.diff(2, 7)
+    assert str(differences) == "~ a = 1 -> 2\n- b = 1\n+ d = \\n<i>"
+    assert repr(differences) == "Differences(2 to 7, 3 keys)"
+    assert [(each.key, each.before, each.after) for each in differences[1:]] == [
+        ("b", "1", None),
+        ("d", None, "\n<i>"),
+    ]
+    back = watcher.diff(7, 2)
+    assert [str(each)[0] for each in back] == ["~", "+", "-"]
+    html = differences._repr_html_()
+    assert "&lt;i&gt;" in html
+    assert "✕ deleted" in html
+    assert watcher.diff(5, 7, "c") == watcher.diff(3, 3) or len(watcher.diff(5, 7, "c")) == 0
+    assert "No difference" in watcher.diff(3, 3)._repr_html_()
+
+
+def test_many_keys_are_shown_in_part() -> None:
+    store = FakeStore()
+    store.commit(*[(f"{number:03}", "x") for number in range(60)])
+    with Watcher(store, request_timeout=PATIENCE) as watcher:
+        watcher.add_key("", prefix=True)
+        assert "… 10 more keys" in watcher.at(2)._repr_html_()
+        assert "… 10 more keys" in Differences(watcher.at(1), watcher.at(2))._repr_html_()
+
+
+# A recording has a past, too.
+
+
+def test_the_past_of_a_replay_is_that_of_its_recording(
+    store: FakeStore, watcher: Watcher, tmp_path: Path
+) -> None:
+    watcher.add_key("", prefix=True)
+    with watcher.record(tmp_path / "lesson.jsonl"):
+        for change in [("a", "1"), ("b", "1"), ("a", None), ("b", "2")]:
+            store.commit(change)
+    with Watcher(Recording(tmp_path / "lesson.jsonl"), speed="max") as replay:
+        replay.add_key("", prefix=True)
+        replay.sync()
+        for revision in range(1, 6):
+            assert replay.at(revision) == watcher.at(revision)
+        replay.replay.seek(3)
+        replay.sync()
+        assert replay.at(3) == watcher.at(3)
+        with pytest.raises(ValueError, match="yet to come"):
+            replay.at(4)
