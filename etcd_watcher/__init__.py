@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from etcd_watcher.errors import (
         ApiNotServed,
         BadRecording,
@@ -83,6 +85,20 @@ _HOMES = {
     "etcd_watcher.subscriber": ("Delivery", "Subscriber"),
     "etcd_watcher.watcher": ("Watcher",),
 }
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Give a notebook our magics: `%load_ext etcd_watcher`."""
+    from etcd_watcher.ipython import load  # noqa: PLC0415 - it imports IPython
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Take the magics away again: `%unload_ext etcd_watcher`."""
+    from etcd_watcher.ipython import unload  # noqa: PLC0415
+
+    unload(ipython)
 
 
 def __getattr__(name: str) -> object:
