@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypedDict
 
 from etcd_watcher.errors import EtcdWatcherError
 
 __all__ = ["Certificates"]
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
-
-FILES = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
 
 
 class Certificates:
@@ -26,8 +25,9 @@ class Certificates:
     ----------
     hosts : iterable of str
         The names and addresses that the server's certificate is for.
-    days : float
-        For how long both are valid from now on. Negative: they expired so many days ago.
+    days, client_days : float
+        For how long the server's and the client's are valid from now on. Negative: expired so many
+        days ago.
     user : str, optional
         The common name in the client's certificate. With `client_cert=True`, an etcd with users
         takes whoever shows it for the user of that name.
@@ -46,7 +46,12 @@ class Certificates:
     """
 
     def __init__(
-        self, hosts: Iterable[str] = HOSTS, *, days: float = 30, user: str | None = None
+        self,
+        hosts: Iterable[str] = HOSTS,
+        *,
+        days: float = 30,
+        client_days: float = 30,
+        user: str | None = None,
     ) -> None:
         try:
             import trustme  # noqa: PLC0415 - 70 ms, and only for who wants TLS
@@ -55,29 +60,38 @@ class Certificates:
                 "certificates are made by the package trustme, which is missing: "
                 "pip install etcd-watcher[local]"
             ) from error
-        now = datetime.now(UTC)
-        until = now + timedelta(days=days)
-        since = min(now, until) - timedelta(days=1)
         authority = trustme.CA()
-        server = authority.issue_cert(*hosts, not_before=since, not_after=until)
-        client = authority.issue_cert(
-            "client.etcd-watcher.invalid", common_name=user, not_before=since, not_after=until
-        )
-        self._contents = {
-            "ca.pem": authority.cert_pem.bytes(),
-            "server.pem": server.cert_chain_pems[0].bytes(),
-            "server.key": server.private_key_pem.bytes(),
-            "client.pem": client.cert_chain_pems[0].bytes(),
-            "client.key": client.private_key_pem.bytes(),
+        client = "client.etcd-watcher.invalid"
+        signed = {
+            "server": authority.issue_cert(*hosts, **_validity(days)),
+            "client": authority.issue_cert(client, common_name=user, **_validity(client_days)),
+            # With which `LocalEtcd` itself asks its server, however bad the others are; without a
+            # common name, because etcd's JSON gateway refuses one.
+            "own": authority.issue_cert(client, **_validity(30)),
         }
+        self._contents = {"ca.pem": authority.cert_pem.bytes()}
+        for name, made in signed.items():
+            self._contents[f"{name}.pem"] = made.cert_chain_pems[0].bytes()
+            self._contents[f"{name}.key"] = made.private_key_pem.bytes()
 
     def __repr__(self) -> str:
         return "Certificates()"  # the default one shows an address, which differs from run to run
 
     def write(self, directory: Path) -> None:
-        """Write ca.pem, server.pem, server.key, client.pem and client.key into a directory."""
+        """Write ca.pem, and server, client and own, each .pem and .key, into a directory."""
         for name, content in self._contents.items():
             write_secret(directory / name, content)
+
+
+class _Validity(TypedDict):
+    not_before: datetime
+    not_after: datetime
+
+
+def _validity(days: float) -> _Validity:
+    now = datetime.now(UTC)
+    until = now + timedelta(days=days)
+    return {"not_before": min(now, until) - timedelta(days=1), "not_after": until}
 
 
 def make_signing_keys() -> tuple[bytes, bytes]:

@@ -96,8 +96,7 @@ class Security:
             # We ask a server that we have started ourselves, and whose certificate may be a bad one
             # on purpose; nobody is to be kept out but by the server.
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            # Not the client's: with `client_cert` the JSON gateway refuses one with a common name.
-            context.load_cert_chain(directory / "server.pem", directory / "server.key")
+            context.load_cert_chain(directory / "own.pem", directory / "own.key")
             self._context = context
         if self._signing_keys is not None:
             for name, content in zip(("token.pub", "token.key"), self._signing_keys, strict=True):
@@ -109,8 +108,9 @@ class Security:
         if self._directory is not None and self.certificates is not None:
             flags["cert-file"] = str(self._directory / "server.pem")
             flags["key-file"] = str(self._directory / "server.key")
+        if self._directory is not None and self.client_cert:
             flags["trusted-ca-file"] = str(self._directory / "ca.pem")
-            flags["client-cert-auth"] = str(self.client_cert).lower()
+            flags["client-cert-auth"] = "true"
         if self.user is not None:
             flags["bcrypt-cost"] = "4"  # its least: 1 ms for a login instead of 60
         if self._directory is not None and self.token_ttl is not None:

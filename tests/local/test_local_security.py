@@ -58,7 +58,7 @@ def test_the_files_are_nobody_elses_and_go_with_the_server(any_version: str) -> 
         directory = Path(etcd.ca_cert).parent
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         files = [each for each in directory.iterdir() if each.suffix in {".pem", ".key", ".pub"}]
-        assert len(files) == 7
+        assert len(files) == 9
         assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
     assert not directory.exists()
 
@@ -227,5 +227,5 @@ def test_certificates_show_nothing_of_themselves(tmp_path: Path) -> None:
     made.write(tmp_path)
     assert repr(made) == "Certificates()"
     assert sorted(each.name for each in tmp_path.iterdir()) == [
-        *("ca.pem", "client.key", "client.pem", "server.key", "server.pem")
+        *("ca.pem", "client.key", "client.pem", "own.key", "own.pem", "server.key", "server.pem")
     ]
