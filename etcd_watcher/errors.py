@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "ApiNotServed",
@@ -39,14 +39,23 @@ class ConnectionFailed(EtcdWatcherError, ConnectionError):
 
     @classmethod
     def to(cls, endpoints: Iterable[str], reason: str) -> ConnectionFailed:
-        """Say which endpoints were tried and how to get a server to talk to."""
+        """Say which endpoints were tried, and how to get a server where nobody listens."""
         tried = ", ".join(endpoints)
+        if not reason.endswith("refused"):
+            return cls(f"no connection to {tried}: {reason}", reason)
         return cls(
             f"no etcd server answered at {tried} ({reason}). Start one, or let the package do it: "
             "`from etcd_watcher import LocalEtcd, Watcher; etcd = LocalEtcd(); "
             "watcher = Watcher(etcd.url)`",
             reason,
         )
+
+    @classmethod
+    def to_each(cls, reasons: Mapping[str, str]) -> ConnectionFailed:
+        """Say of each endpoint why there is no connection."""
+        if len(reasons) == 1:
+            return cls.to(reasons, *reasons.values())
+        return cls.to(reasons, "; ".join(f"{tried}: {why}" for tried, why in reasons.items()))
 
 
 class ApiNotServed(EtcdWatcherError):

@@ -94,27 +94,26 @@ class Feed:
             The server refuses. In both cases what was watched before still is.
         """
         deadline = time.monotonic() + timeout
-        wanted = KeyRange.hull(scopes)
         with self._state:
-            if self._is_open(wanted):
+            if self._is_open(scopes):
                 return
         # One at a time: a refusal must reach the one whose range was refused, and no other.
         if not self._asking.acquire(timeout=timeout):
             raise ConnectionFailed.to(self._store.endpoints, "no answer in time")
         try:
             with self._state:
-                self._ask(wanted, revision, deadline)
+                self._ask(scopes, revision, deadline)
         finally:
             self._asking.release()
 
-    def _ask(self, wanted: KeyRange, revision: int, deadline: float) -> None:
-        before = self._scope
+    def _ask(self, scopes: list[KeyRange], revision: int, deadline: float) -> None:
+        before, wanted = self._scope, KeyRange.hull(scopes)
         if before is None:
             if revision < self._demux.complete:  # the server lost its data while nobody looked
                 self._demux.begin_anew()
             self._demux.complete = revision
             self._set_scope(wanted)
-        elif not before.covers(wanted):
+        elif not before.covers(wanted) or (self._opened is not None and not self._is_open(scopes)):
             self._set_scope(KeyRange.hull([before, wanted]))
         target = self._scope
         if self._thread is None:
@@ -122,7 +121,7 @@ class Feed:
             self._thread.start()
         self._rejection, self._asked_for = None, target
         try:
-            self._wait_open(wanted, deadline)
+            self._wait_open(scopes, deadline)
         except BaseException:
             if self._scope is target and target is not before:
                 self._set_scope(before)
@@ -131,8 +130,8 @@ class Feed:
             self._asked_for = None
             self._state.notify_all()
 
-    def _wait_open(self, target: KeyRange, deadline: float) -> None:
-        while not self._is_open(target):
+    def _wait_open(self, scopes: list[KeyRange], deadline: float) -> None:
+        while not self._is_open(scopes):
             if self._closed:
                 raise StoreClosed("this feed is closed")
             if self._rejection is not None:
@@ -143,8 +142,11 @@ class Feed:
                 raise ConnectionFailed.to(self._store.endpoints, reason)
             self._state.wait(remaining)
 
-    def _is_open(self, target: KeyRange) -> bool:
-        return self._opened is not None and self._opened.covers(target)
+    def _is_open(self, scopes: list[KeyRange]) -> bool:
+        opened, watch, all_ = self._opened, self._watch, KeyRange.hull(scopes)
+        if opened is None or watch is None or not opened.covers(all_):
+            return False
+        return watch.watches(all_) or all(map(watch.watches, scopes))
 
     def narrow(self, scope: KeyRange | None) -> None:
         """Watch no more than `scope`; None for nothing. Returns at once.

@@ -194,6 +194,9 @@ class FakeWatch:
             self.acknowledged = False
             self.store.changed.notify_all()
 
+    def watches(self, scope: KeyRange) -> bool:
+        return True
+
     def probe(self, revision: int) -> None:
         self.store.reach("probe")
         with self.store.changed:

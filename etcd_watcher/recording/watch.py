@@ -137,6 +137,9 @@ class ReplayWatch:
             self._opened = False
             self._replay.changed.notify_all()
 
+    def watches(self, scope: KeyRange) -> bool:  # noqa: ARG002 - all of it
+        return True
+
     def probe(self, revision: int) -> None:
         with self._replay.changed:
             self._wanted = max(self._wanted, revision)

@@ -79,6 +79,9 @@ class _Backlog:
         self._dropped = True
         self._live.retarget(scope, after)
 
+    def watches(self, scope: KeyRange) -> bool:
+        return self._live.watches(scope)
+
     def probe(self, revision: int) -> None:
         self._live.probe(revision)
 

@@ -206,6 +206,13 @@ class Watch(Protocol):
         """
         ...
 
+    def watches(self, scope: KeyRange) -> bool:
+        """Tell whether a range within the acknowledged one is watched.
+
+        It is not where our user had no right to read it when the watch was opened.
+        """
+        ...
+
     def probe(self, revision: int) -> None:
         """Have a later batch say that it is `complete` up to at least `revision`.
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ApiNotServed, ConnectionFailed
 from etcd_watcher.stores.base import Store
+from etcd_watcher.stores.proxies import proxy_to
+from etcd_watcher.stores.tls import tls_context
 
 __all__ = ["APIS", "open_store"]
 
@@ -38,10 +40,23 @@ def open_store(
         Nothing answers at any endpoint.
     ApiNotServed
         Something answers, but not on this API.
+    RequestRejected
+        It refuses our user.
+    ValueError
+        A file holds no usable certificate or key.
     """
     deadline = time.monotonic() + timeout
+    if any(each.startswith("https:") for each in endpoints):
+        tls_context(credentials)  # files that hold nothing usable are an error before anything else
     if api != "v3":
-        store = _open_v2(endpoints, credentials, timeout)
+        # v2 knows no proxies: behind one there may be a server all the same.
+        proxied = api == "auto" and any(map(proxy_to, endpoints))
+        try:
+            store = _open_v2(endpoints, credentials, timeout / 2 if proxied else timeout)
+        except ConnectionFailed:
+            if not proxied:
+                raise
+            store = None
         if store is not None:
             return store
         if api == "v2":
@@ -53,16 +68,16 @@ def _open_v2(endpoints: Sequence[str], credentials: Credentials, timeout: float)
     """Give a v2 store; None where the first server that answers does not serve it."""
     from etcd_watcher.stores.v2 import V2Store, serves_v2  # noqa: PLC0415 - loads python-etcd
 
-    reasons = []
+    reasons: dict[str, str] = {}
     for first, endpoint in enumerate(endpoints):
         try:
             served = serves_v2(endpoint, timeout / len(endpoints), credentials=credentials)
         except ConnectionFailed as error:
-            reasons.append(f"{endpoint}: {error.reason}")
+            reasons[endpoint] = error.reason
         else:
             ordered = [*endpoints[first:], *endpoints[:first]]
             return V2Store(ordered, credentials=credentials) if served else None
-    raise ConnectionFailed.to(endpoints, "; ".join(reasons))
+    raise ConnectionFailed.to_each(reasons)
 
 
 def _open_v3(endpoints: Sequence[str], credentials: Credentials, timeout: float) -> Store:

@@ -18,6 +18,7 @@ from etcd_watcher.errors import ApiNotServed, ConnectionFailed, RequestRejected,
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import v2_questions as questions
 from etcd_watcher.stores.base import Cluster, KeyPage, KeyValue, Snapshot, TimeToLive
+from etcd_watcher.stores.tls import tls_context
 from etcd_watcher.stores.v2_client import (
     Client,
     EmptyAnswer,
@@ -38,7 +39,7 @@ from etcd_watcher.stores.v2_keys import (
 )
 from etcd_watcher.stores.v2_mirror import Mirror
 from etcd_watcher.stores.v2_watch import V2Watch
-from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker, tls_context
+from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker
 
 __all__ = ["V2Store", "serves_v2"]
 

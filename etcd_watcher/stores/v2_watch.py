@@ -73,6 +73,9 @@ class V2Watch:
                 self._target = (scope, after)
                 self._waker.wake()
 
+    def watches(self, scope: KeyRange) -> bool:  # noqa: ARG002 - all of it
+        return True
+
     def probe(self, revision: int) -> None:
         with self._orders:
             if not self._closed and revision > self._wanted:

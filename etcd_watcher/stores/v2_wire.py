@@ -12,9 +12,9 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from etcd_watcher.endpoints import Credentials
+from etcd_watcher.stores.tls import explain, refusal
 
-__all__ = ["Interrupted", "TransportFailed", "Waker", "Wire", "tls_context"]
+__all__ = ["Interrupted", "TransportFailed", "Waker", "Wire"]
 
 RECEIVE = 1 << 16
 """Bytes received at a time."""
@@ -64,24 +64,6 @@ class Waker:
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
-
-
-def tls_context(credentials: Credentials) -> ssl.SSLContext:
-    """Verify the server, by our own authority where there is one, and show our certificate.
-
-    Raises
-    ------
-    ValueError
-        For a file that holds no usable certificate or key.
-    """
-    try:
-        context = ssl.create_default_context(cafile=credentials.ca_cert)
-        if credentials.cert is not None:
-            context.load_cert_chain(credentials.cert, credentials.key)
-    except OSError as error:
-        files = ", ".join(filter(None, (credentials.ca_cert, credentials.cert, credentials.key)))
-        raise ValueError(f"no usable PEM certificate and key in {files}: {error}") from error
-    return context
 
 
 class Wire:
@@ -152,13 +134,8 @@ class Wire:
             ready = self._wait(waker, until)
         except ssl.SSLWantWriteError:
             ready = self._wait(waker, until, writing=True)
-        except ssl.SSLCertVerificationError:
-            raise
         except OSError as error:
-            raise TransportFailed(
-                f"no TLS handshake ({_reason(error)}): if it does not speak TLS, use http://",
-                sent=False,
-            ) from error
+            raise TransportFailed(explain(error), sent=False) from error
         else:
             return True
         if not ready:
@@ -242,8 +219,6 @@ def _ready(
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not to be trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
+        return refusal(error) or f"TLS: {error.reason or error}"
     return getattr(error, "strerror", None) or str(error)

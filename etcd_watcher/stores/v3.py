@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,15 +24,20 @@ from etcd_watcher.stores.base import (
     TimeToLive,
 )
 from etcd_watcher.stores.v3_connection import Connection
+from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments
 from etcd_watcher.stores.v3_lineage import tell
-from etcd_watcher.stores.v3_outbox import range_end
+from etcd_watcher.stores.v3_login import Login
+from etcd_watcher.stores.v3_outbox import progress_is_barrier, range_end
 from etcd_watcher.stores.v3_watch import V3Watch
 
 __all__ = ["V3Store"]
 
 SNAPSHOT_PAGE = 10_000
 """Keys of a snapshot read at a time."""
+
+FOR_ANSWER = 0.8
+"""The part of the time for an endpoint in which it has to answer; the rest is to find out why not."""
 
 EQUAL, MOD_REVISION = 0, 2
 """What a transaction compares, and how."""
@@ -74,6 +80,7 @@ class V3Store:
         Never from the start: on a catch-up the server's fragmenting takes time squared in the
         number of events (200,000 came at 8,000/s instead of 280,000/s)."""
         self._credentials = credentials or Credentials()
+        self._login = Login(self._credentials.user)
         self._lock = threading.Lock()
         """Guards all below."""
         self._index = 0
@@ -99,24 +106,28 @@ class V3Store:
             if self._closed:
                 raise StoreClosed("this store is closed")
             if self._connection is None:
-                self._connection = Connection(self.endpoint, self._credentials)
+                self._connection = self._connect()
             return self._connection
 
     def connect(self, timeout: float) -> None:
         """Find an endpoint that answers, within `timeout` seconds for all of them together."""
-        reasons = []
-        for _ in self.endpoints:
+        reasons: dict[str, str] = {}
+        deadline = time.monotonic() + timeout
+        for tried, endpoint in enumerate(self.endpoints):
+            share = (deadline - time.monotonic()) / (len(self.endpoints) - tried)
+            connection = self.connection()
             try:
-                status = self.connection().call(
-                    "status", wire.StatusRequest(), timeout / len(self.endpoints)
-                )
+                status = connection.call("status", wire.StatusRequest(), share * FOR_ANSWER)
             except ConnectionFailed as error:
-                reasons.append(f"{self.endpoint}: {error.reason}")
+                reasons[endpoint] = connection.diagnose(error.reason, share * (1 - FOR_ANSWER))
                 self.rotate()
             else:
                 self.version = status.version
                 return
-        raise ConnectionFailed.to(self.endpoints, "; ".join(reasons))
+        raise ConnectionFailed.to_each(reasons)
+
+    def _connect(self) -> Connection:
+        return Connection(self.endpoint, self._credentials, self._login)
 
     def _call(self, name: str, request: Any, timeout: float) -> Any:
         """Make a call on the connection in use."""
@@ -148,15 +159,8 @@ class V3Store:
 
     @property
     def progress_is_barrier(self) -> bool:
-        """Whether a progress reply comes after every event up to its revision.
-
-        From 3.4.25 and 3.5.8 on it does; before, one in about 1,000 overtook an event under load.
-        """
-        try:
-            parts = tuple(int(part) for part in self.version.split("-")[0].split("."))
-        except ValueError:
-            return False
-        return parts >= (3, 5, 8) or (3, 4, 25) <= parts < (3, 5)
+        """Whether a progress reply comes after every event up to its revision."""
+        return progress_is_barrier(self.version)
 
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
         if not key and not prefix:
@@ -164,15 +168,20 @@ class V3Store:
         return KeyRange.of_prefix(key) if prefix else KeyRange.of_key(key)
 
     def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
-        user = self._credentials.user
         self._asked_for = scopes[0].start or b"\0"
+        allowed = self.learn_rights(timeout)
+        if allowed is not None and self._credentials.user is not None:
+            v3_permissions.check(scopes, allowed, self._credentials.user)
+
+    def learn_rights(self, timeout: float) -> list[KeyRange] | None:
+        """Ask what our user may read, and keep it; None for everything, or nobody knows."""
+        user = self._credentials.user
         if user is None:  # the server's answer to the watch will tell
-            return
+            return None
         allowed = v3_permissions.readable(partial(self._read, timeout=timeout), user)
-        if allowed is not None:
-            v3_permissions.check(scopes, allowed, user)
         with self._lock:
             self._allowed = allowed
+        return allowed
 
     def readable_parts(self, scope: KeyRange) -> list[KeyRange]:
         """Give the parts of a range that our user may read; all of it where that is not known."""
@@ -181,16 +190,17 @@ class V3Store:
         return (allowed and v3_permissions.overlaps(scope, allowed)) or [scope]
 
     def revision(self, timeout: float) -> int:
-        key = self._readable or self._asked_for
-        request = wire.RangeRequest(key=key, count_only=True)
-        try:
-            reply = self._read("range", request, timeout)
-        except RequestRejected:
-            if key == self._asked_for:
-                raise
-            key = self._asked_for  # our rights may have changed
-            request = wire.RangeRequest(key=key, count_only=True)
-            reply = self._read("range", request, timeout)
+        allowed = [each.start or b"\0" for each in self._allowed or ()]
+        *others, last = dict.fromkeys(
+            [self._readable or self._asked_for, self._asked_for, *allowed]
+        )
+        for key in others:
+            with suppress(RequestRejected):  # our rights may have changed
+                return self._revision(key, timeout)
+        return self._revision(last, timeout)
+
+    def _revision(self, key: bytes, timeout: float) -> int:
+        reply = self._read("range", wire.RangeRequest(key=key, count_only=True), timeout)
         self._readable = key
         return int(reply.header.revision)
 
@@ -210,7 +220,7 @@ class V3Store:
 
     def get(self, key: bytes, timeout: float) -> KeyValue | None:
         reply = self._read("range", wire.RangeRequest(key=key), timeout)
-        return _key_value(reply.kvs[0]) if reply.kvs else None
+        return key_value(reply.kvs[0]) if reply.kvs else None
 
     def put(self, key: bytes, value: bytes, ttl: int | None, timeout: float) -> int:
         lease = 0 if ttl is None else self._grant(ttl, timeout)
@@ -262,11 +272,6 @@ class V3Store:
             key=scope.start or b"\0", range_end=range_end(scope) if prefix else b""
         )
         return int(self._call("delete", request, timeout).deleted)
-
-    def has_lease(self, lease: int, timeout: float) -> bool:
-        """Tell whether a lease still lives."""
-        request = wire.LeaseTimeToLiveRequest(ID=lease)
-        return int(self._read("time_to_live", request, timeout).TTL) >= 0
 
     def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
         connection = self.connection()
@@ -327,7 +332,7 @@ class V3Store:
 
     def snapshot(self, scope: KeyRange, at: int | None, timeout: float) -> Snapshot:
         # A large read would starve the watch on its connection, so it gets its own.
-        connection = Connection(self.endpoint, self._credentials)
+        connection = self._connect()
         items: list[KeyValue] = []
         revision = at or 0
         try:
@@ -339,7 +344,7 @@ class V3Store:
                     )
                     reply = connection.call("range", request, timeout)
                     revision = revision or int(reply.header.revision)
-                    items.extend(map(_key_value, reply.kvs))
+                    items.extend(map(key_value, reply.kvs))
                     start = items[-1].raw_key + b"\0" if reply.more else b""
             return Snapshot(revision, items)
         finally:
@@ -361,7 +366,7 @@ class V3Store:
         return self._history(parts[0], first, last) if len(parts) == 1 else None
 
     def _history(self, scope: KeyRange, first: int, last: int) -> Generator[list[Event], None, int]:
-        connection = Connection(self.endpoint, self._credentials)
+        connection = self._connect()
         segments = Segments(connection, scope, first, last, self._history_watchers)
         try:
             with self._lock:
@@ -390,7 +395,3 @@ class V3Store:
             each.close()
         if connection is not None:
             connection.close()
-
-
-def _key_value(kv: Any) -> KeyValue:
-    return KeyValue(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.version, kv.lease)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+# Else it writes of every failed handshake, and of every fork, to stderr: into a notebook's cell.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
 import grpc
 
-from etcd_watcher.endpoints import Credentials, is_loopback
+from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import (
     ApiNotServed,
     Compacted,
@@ -17,12 +22,25 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.diagnosis import diagnose
+from etcd_watcher.stores.proxies import proxy_to
+from etcd_watcher.stores.tls import authorities
+from etcd_watcher.stores.v3_login import LOGIN_TRIES, Login, is_old_token
 
-__all__ = ["MESSAGE_BOUND", "Connection"]
+__all__ = ["MESSAGE_BOUND", "Connection", "Metadata"]
 
 MESSAGE_BOUND = 64 * 1024 * 1024
 """Largest message we take, in bytes. gRPC's own 4 MiB is too little: one catch-up response of
 200,000 small events was 12 MB. A larger one is asked for again in fragments."""
+
+ADVICE = {
+    "user name is empty": ": it has users, give user= and password=",
+    "authentication is not enabled": ": it has no users, leave out user= and password=",
+    "invalid user ID or password": ": check user= and password=",
+}
+"""What to do, for what the server says."""
+
+Metadata = list[tuple[str, str]]
 
 _METHODS = {
     "range": ("/etcdserverpb.KV/Range", wire.RangeResponse),
@@ -40,13 +58,20 @@ _METHODS = {
 
 
 class Connection:
-    """One channel to one endpoint, with its calls and its auth token."""
+    """One channel to one endpoint, with its calls.
 
-    def __init__(self, endpoint: str, credentials: Credentials) -> None:
+    Parameters
+    ----------
+    login : Login, optional
+        Of our user, where it is shared with other connections.
+    """
+
+    def __init__(self, endpoint: str, credentials: Credentials, login: Login | None = None) -> None:
         self.endpoint = endpoint
         self._credentials = credentials
-        self.channel = _open_channel(endpoint, credentials)
-        self.token: str | None = None
+        self._login = login or Login(credentials.user)
+        self._proxy = proxy_to(endpoint)
+        self.channel = _open_channel(endpoint, credentials, proxied=self._proxy is not None)
         self.calls: dict[str, Any] = {
             name: self.channel.unary_unary(
                 path,
@@ -62,33 +87,55 @@ class Connection:
         )
 
     def call(self, name: str, request: Any, timeout: float) -> Any:
-        """Make a call; with a user, log in first, and again once when the token has expired."""
-        try:
-            return self.calls[name](request, timeout=timeout, metadata=self.metadata(timeout))
-        except ValueError as error:  # gRPC's word for a channel that was closed before the call
-            raise StoreClosed("the connection was closed before a request") from error
-        except grpc.RpcError as error:
-            if not _is_expired_token(error) or self._credentials.user is None:
-                raise self.explain(error) from error
-        self.token = None
-        try:
-            return self.calls[name](request, timeout=timeout, metadata=self.metadata(timeout))
-        except grpc.RpcError as error:
-            raise self.explain(error) from error
-
-    def metadata(self, timeout: float) -> list[tuple[str, str]]:
-        """Give the token of our user, from a login where there is none yet."""
-        if self._credentials.user is None:
-            return []
-        if self.token is None:
-            request = wire.AuthenticateRequest(
-                name=self._credentials.user, password=self._credentials.password
-            )
+        """Make a call; with a user, log in first, and again where the login has expired."""
+        deadline = time.monotonic() + timeout
+        for tries_left in reversed(range(LOGIN_TRIES)):
+            remaining = max(0.001, deadline - time.monotonic())
+            metadata = self.metadata(remaining)
             try:
-                self.token = self.calls["authenticate"](request, timeout=timeout).token
+                return self.calls[name](request, timeout=remaining, metadata=metadata)
+            except ValueError as error:  # gRPC's word for a channel that was closed before the call
+                raise StoreClosed("the connection was closed before a request") from error
             except grpc.RpcError as error:
-                raise self.explain(error) from error
-        return [("token", self.token or "")]
+                if not tries_left or not self.is_login_over(error, metadata):
+                    raise self.explain(error) from error
+        raise AssertionError  # the last try returns or raises
+
+    def metadata(self, timeout: float) -> Metadata:
+        """Give the token of our user, from a login where there is none yet."""
+        token = self._login.token(lambda: self._log_in(timeout), timeout)
+        return [] if token is None else [("token", token)]
+
+    def is_login_over(
+        self, refusal: grpc.RpcError | str, metadata: Metadata, *, of_watch: bool = False
+    ) -> bool:
+        """Tell whether a request was refused for want of a new login, which comes with the next.
+
+        Parameters
+        ----------
+        refusal : grpc.RpcError or str
+            What the server says.
+        metadata : list
+            What the request was made with.
+        of_watch : bool
+            Whether it asked for a watcher: etcd 3.5.1 then says "permission denied" of everything,
+            of an old token, too.
+        """
+        told = refusal if isinstance(refusal, str) else refusal.details() or ""
+        if not metadata or not (is_old_token(told) or (of_watch and "permission denied" in told)):
+            return False
+        self._login.forget(dict(metadata)["token"])
+        return True
+
+    def _log_in(self, timeout: float) -> str:
+        request = wire.AuthenticateRequest(
+            name=self._credentials.user, password=self._credentials.password
+        )
+        try:
+            return str(self.calls["authenticate"](request, timeout=timeout).token)
+        except grpc.RpcError as error:
+            # Not `from error`: a debugger that shows the frames there would show the request.
+            raise self.explain(error) from None
 
     def explain(self, error: grpc.RpcError) -> Exception:
         """Give the error of ours that says what this one of gRPC's means."""
@@ -96,9 +143,9 @@ class Connection:
         if code is grpc.StatusCode.CANCELLED:
             return StoreClosed("the connection was closed while a request was under way")
         if code is grpc.StatusCode.UNAVAILABLE:
-            return ConnectionFailed.to([self.endpoint], _short(details))
+            return ConnectionFailed.to([self.endpoint], self._proxied(_short(details)))
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ConnectionFailed.to([self.endpoint], "no answer in time")
+            return ConnectionFailed.to([self.endpoint], self._proxied("no answer in time"))
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return ApiNotServed(
                 f"{self.endpoint} does not serve etcd's v3 API ({details}): is it an etcd from "
@@ -106,7 +153,26 @@ class Connection:
             )
         if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in details:
             return Compacted(0)
-        return RequestRejected(f"{self.endpoint} refused: {details or code}")
+        advice = next((each for said, each in ADVICE.items() if said in details), "")
+        return RequestRejected(f"{self.endpoint} refused: {details or code}{advice}")
+
+    def diagnose(self, reason: str, timeout: float) -> str:
+        """Say what keeps us from talking to the endpoint: `reason` where nothing better is found.
+
+        It tries by itself, for `timeout` seconds at the most.
+        """
+        if self._proxy is not None:  # gRPC goes another way than we would
+            return reason
+        return diagnose(self.endpoint, self._credentials, timeout) or reason
+
+    def _proxied(self, reason: str) -> str:
+        if self._proxy is None:
+            return reason
+        host = urlsplit(self.endpoint).hostname
+        return (
+            f"{reason} (through the proxy {self._proxy.url}, which the variable {self._proxy.name} "
+            f"names: to go directly, have {host} in NO_PROXY)"
+        )
 
     def close(self) -> None:
         self.channel.close()
@@ -116,18 +182,12 @@ def _serialize(message: Any) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def _is_expired_token(error: grpc.RpcError) -> bool:
-    return error.code() is grpc.StatusCode.UNAUTHENTICATED or "invalid auth token" in (
-        error.details() or ""
-    )
-
-
 def _short(details: str) -> str:
     """Cut gRPC's long story down to its end, which names the cause."""
     return details.rsplit("; last error: ", 1)[-1].strip() or "unavailable"
 
 
-def _open_channel(endpoint: str, credentials: Credentials) -> grpc.Channel:
+def _open_channel(endpoint: str, credentials: Credentials, *, proxied: bool) -> grpc.Channel:
     url = urlsplit(endpoint)
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MESSAGE_BOUND),
@@ -141,13 +201,14 @@ def _open_channel(endpoint: str, credentials: Credentials) -> grpc.Channel:
         # on one would hold up the watch on the other.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    if is_loopback(endpoint):
+    if not proxied:
         options.append(("grpc.enable_http_proxy", 0))
     target = url.netloc
     if url.scheme == "http":
         return grpc.insecure_channel(target, options=options)
-    secrets = [
+    key, cert = (
         None if path is None else Path(path).read_bytes()
-        for path in (credentials.ca_cert, credentials.key, credentials.cert)
-    ]
-    return grpc.secure_channel(target, grpc.ssl_channel_credentials(*secrets), options=options)
+        for path in (credentials.key, credentials.cert)
+    )
+    secrets = grpc.ssl_channel_credentials(authorities(credentials), key, cert)
+    return grpc.secure_channel(target, secrets, options=options)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from etcd_watcher.event import Event, EventType
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.base import KeyValue
+from etcd_watcher.stores.v3_login import LOGIN_TRIES
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection
 
-__all__ = ["decode", "ended", "mark_expired"]
+__all__ = ["decode", "ended", "key_value", "mark_expired"]
 
 LEASE_ANSWER = 1.0
 """Seconds we wait to learn whether a deleted key's lease still lives."""
@@ -55,25 +58,23 @@ def decode(changes: Iterable[Any], given: int, connection: Connection) -> list[E
 
 def ended(leases: Iterable[int], connection: Connection) -> set[int]:
     """Give those leases that have ended. They are asked for together: one round trip."""
-    calls = [
-        (
-            lease,
-            connection.calls["time_to_live"].future(
-                wire.LeaseTimeToLiveRequest(ID=lease),
-                timeout=LEASE_ANSWER,
-                metadata=connection.metadata(LEASE_ANSWER),
-            ),
+    gone, left = set(), list(leases)
+    for _ in range(LOGIN_TRIES):
+        metadata = connection.metadata(LEASE_ANSWER)
+        ask = partial(
+            connection.calls["time_to_live"].future, timeout=LEASE_ANSWER, metadata=metadata
         )
-        for lease in leases
-    ]
-    gone = set()
-    for lease, call in calls:
-        try:
-            if call.result().TTL < 0:
-                gone.add(lease)
-        except grpc.RpcError as error:
-            if "not found" in (error.details() or ""):
-                gone.add(lease)
+        calls = [(lease, ask(wire.LeaseTimeToLiveRequest(ID=lease))) for lease in left]
+        left = []
+        for lease, call in calls:
+            try:
+                if call.result().TTL < 0:
+                    gone.add(lease)
+            except grpc.RpcError as error:
+                if "not found" in (error.details() or ""):
+                    gone.add(lease)
+                elif connection.is_login_over(error, metadata):
+                    left.append(lease)
     return gone
 
 
@@ -89,3 +90,8 @@ def mark_expired(events: list[Event], gone: set[int]) -> list[Event]:
         else event
         for event in events
     ]
+
+
+def key_value(kv: Any) -> KeyValue:
+    """Give a key as it stands."""
+    return KeyValue(kv.key, kv.value, kv.mod_revision, kv.create_revision, kv.version, kv.lease)

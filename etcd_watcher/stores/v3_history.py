@@ -29,11 +29,12 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores.v3_login import LOGIN_TRIES
 from etcd_watcher.stores.v3_outbox import ask_progress, cancel, create
 from etcd_watcher.stores.v3_segments import Piece, Plan
 
 if TYPE_CHECKING:
-    from etcd_watcher.stores.v3_connection import Connection
+    from etcd_watcher.stores.v3_connection import Connection, Metadata
 
 __all__ = ["FULL", "WATCHERS", "Segments"]
 
@@ -72,6 +73,10 @@ On older ones that is no proof, and need not be."""
 
 METADATA_ANSWER = 3.0
 """Seconds we wait for a login."""
+
+
+class _LoginOver(Exception):
+    """The stream has to be opened again, with a new login."""
 
 
 class Segments:
@@ -120,6 +125,10 @@ class Segments:
         """Responses that came, and those of them that the reader knows of."""
         self._quiet = 0
         """Replies to the question whether there is more, since the last change."""
+        self._login: Metadata = []
+        """Whom the present stream is of."""
+        self._refusals = 0
+        """How many in a row may have been for want of a new login."""
         self._ended = False
         self._failure: EtcdWatcherError | None = None
         self._outbox: SimpleQueue[Any] = SimpleQueue()
@@ -199,7 +208,8 @@ class Segments:
 
     def _follow(self) -> None:
         """Read one stream to its end."""
-        metadata = [("hasleader", "true"), *self._connection.metadata(METADATA_ANSWER)]
+        self._login = self._connection.metadata(METADATA_ANSWER)
+        metadata = [("hasleader", "true"), *self._login]
         outbox: SimpleQueue[Any] = SimpleQueue()
         with self._state:
             if self._ended:
@@ -217,6 +227,8 @@ class Segments:
                     if self._ended:
                         return
             raise ConnectionFailed.to([self._connection.endpoint], "the server ended the watch")
+        except _LoginOver:
+            return  # the next stream begins with a new one
         except grpc.RpcError as error:
             if self._ended:
                 return
@@ -270,12 +282,13 @@ class Segments:
         start = self._asked.popleft()
         if not response.canceled and response.watch_id != -1:
             self._watching[response.watch_id] = start
+            self._refusals = 0
             return
         reason = response.cancel_reason or "the server did not say why"
-        if "auth token" in reason or "revision of auth store" in reason:
-            self._connection.token = None
-            reason = f"the server asks for a new login: {reason}"
-            raise ConnectionFailed.to([self._connection.endpoint], reason)
+        self._refusals += 1
+        over = self._connection.is_login_over(reason, self._login, of_watch=True)
+        if over and self._refusals < LOGIN_TRIES:
+            raise _LoginOver
         raise RequestRejected(f"{self._connection.endpoint} refused the watch: {reason}")
 
     def _give_up(self, response: Any) -> None:

@@ -32,6 +32,7 @@ from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch
 from etcd_watcher.stores.v3_events import decode
+from etcd_watcher.stores.v3_login import LOGIN_TRIES
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
 
 if TYPE_CHECKING:
@@ -102,10 +103,9 @@ class V3Watch:
         self._store = store
         self._connection = connection
         self._fragment = fragment
-        self._outbox = Outbox(lambda: self._wanted > 0)
         self._lock = threading.Lock()
-        """Guards what `retarget` and `probe` touch from other threads: the target, the requests for
-        it, and what is wanted of it."""
+        """Guards what `retarget`, `probe` and `close` touch from other threads: the target, the
+        requests for it, what is wanted of it, and the stream."""
         self._unanswered: deque[_Part] = deque()
         """Watchers that were asked for; the server answers in order."""
         self._wanted = 0
@@ -115,10 +115,36 @@ class V3Watch:
         """What we have said to be complete up to."""
         self._by_id: dict[int, _Part] = {}
         self._closed = False
-        metadata = [("hasleader", "true"), *connection.metadata(SIDE_REQUEST)]
-        self.retarget(scope, after)
-        self._call: Any = connection.watch(iter(self._outbox), metadata=metadata)
-        self._call.add_callback(self._outbox.close)
+        self._target = _Target(scope, after, store.readable_parts(scope))
+        self._refusals = 0
+        """How many in a row may have been for want of a new login."""
+        self._call: Any = None
+        self._open()
+
+    def _open(self) -> None:
+        """Open a stream, in the place of one that there may be, with watchers for the target."""
+        self._login = self._connection.metadata(SIDE_REQUEST)
+        outbox = Outbox(lambda: self._wanted > 0)
+        with self._lock:
+            before, self._outbox = self._call, outbox
+            self._by_id.clear()
+            self._unanswered.clear()
+            for part in self._target.parts:
+                self._ask(part)
+            metadata = [("hasleader", "true"), *self._login]
+            self._call = self._connection.watch(iter(outbox), metadata=metadata)
+            self._call.add_callback(outbox.close)
+            if self._closed:
+                self._call.cancel()
+        if before is not None:
+            before.cancel()
+
+    def _ask(self, part: _Part) -> None:
+        part.watch_id = None
+        part.fragments.clear()
+        self._unanswered.append(part)
+        prev_values, fragment = self._store.prev_values, self._fragment
+        self._outbox.put(create(part.scope, part.given, prev_values=prev_values, fragment=fragment))
 
     # From any thread.
 
@@ -130,15 +156,11 @@ class V3Watch:
             self._by_id.clear()
             self._target, self._told, self._quiet = target, after, 0
             for part in target.parts:
-                self._unanswered.append(part)
-                self._outbox.put(
-                    create(
-                        part.scope,
-                        after,
-                        prev_values=self._store.prev_values,
-                        fragment=self._fragment,
-                    )
-                )
+                self._ask(part)
+
+    def watches(self, scope: KeyRange) -> bool:
+        with self._lock:
+            return any(part.scope.covers(scope) for part in self._target.parts)
 
     def probe(self, revision: int) -> None:
         floors: dict[_Part, int] = {}
@@ -154,9 +176,11 @@ class V3Watch:
         self._outbox.put(ask_progress())
 
     def close(self) -> None:
-        self._closed = True
-        self._call.cancel()
-        self._outbox.close(1.0)
+        with self._lock:
+            self._closed = True
+            call, outbox = self._call, self._outbox
+        call.cancel()
+        outbox.close(1.0)
 
     # From the reader's thread.
 
@@ -217,15 +241,29 @@ class V3Watch:
                 known = response.header.revision
                 part.behind_since = time.monotonic() if known > part.given else None
         if refused:
-            if "auth token" in refused or "revision of auth store" in refused:
-                self._connection.token = None
-                raise self._lost(f"the server asks for a new login: {refused}")
-            raise RequestRejected(f"{self._connection.endpoint} refused the watch: {refused}")
+            self._log_in_anew(refused)
+            return None
+        self._refusals = 0
         if response.header.revision < target.after:
             self._check_history(target.after)
         if any(each.watch_id is None for each in target.parts):
             return None
         return Batch(target.scope, opened=True)
+
+    def _log_in_anew(self, refused: str) -> None:
+        """Open the stream again with a new login, if that may be what a refusal is for.
+
+        What there is to tell goes on behind what we have given: nobody notices.
+        """
+        self._refusals += 1
+        over = self._connection.is_login_over(refused, self._login, of_watch=True)
+        if not over or self._refusals >= LOGIN_TRIES:
+            self._store.learn_rights(SIDE_REQUEST)
+            raise RequestRejected(f"{self._connection.endpoint} refused the watch: {refused}")
+        try:
+            self._open()
+        except ValueError:  # gRPC's word for a channel that was closed
+            raise self._lost("the connection was replaced") from None
 
     def _check_history(self, seen: int) -> None:
         """Tell a member that is behind its leader from a cluster that has begun anew."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -19,103 +16,26 @@ import pytest
 
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
-from etcd_watcher.local import LocalEtcd
-from etcd_watcher.local.binary import clean_environment, find_binary
-from etcd_watcher.local.ports import free_ports
+from etcd_watcher.local import Certificates, LocalEtcd
 from etcd_watcher.stores.v2 import V2Store, serves_v2
 from tests.stores.v2_follower import TIMEOUT, Follower, put
 
 
-@dataclass(frozen=True)
-class Secured:
-    """A server that speaks TLS only, and wants a certificate of its clients."""
-
-    port: int
-    files: Path
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
-
-    def path(self, name: str) -> str:
-        return str(self.files / name)
-
-    @property
-    def credentials(self) -> Credentials:
-        return Credentials(
-            ca_cert=self.path("ca.pem"), cert=self.path("client.pem"), key=self.path("client.key")
-        )
-
-
-def make_certificates(files: Path) -> None:
-    """Make an authority, and what it signs: for a server, for a client, and for another host."""
-    if shutil.which("openssl") is None:
-        pytest.skip("makes certificates with openssl")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=files, check=True, capture_output=True)
-
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    for name in ("ca", "stranger"):
-        openssl(
-            *["req", "-x509", *curve, "-days", "2", "-subj", f"/CN={name}"],
-            *["-keyout", f"{name}.key", "-out", f"{name}.pem"],
-        )
-    for name, address in (("server", "127.0.0.1"), ("client", "127.0.0.1")):
-        (files / "names").write_text(f"subjectAltName=IP:{address}\n", encoding="ascii")
-        openssl(
-            *["req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key"],
-            *["-out", f"{name}.csr"],
-        )
-        openssl(
-            *["x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"],
-            *["-CAcreateserial", "-days", "2", "-extfile", "names", "-out", f"{name}.pem"],
-        )
-
-
 @pytest.fixture
-def secured(any_version: str, tmp_path: Path) -> Iterator[Secured]:
-    make_certificates(tmp_path)
-    client, peer = free_ports(2)
-    made = Secured(client, tmp_path)
-    process = subprocess.Popen(
-        [
-            *[find_binary(any_version).path, "--enable-v2", "--log-level", "error"],
-            *["--data-dir", str(tmp_path / "data")],
-            *["--listen-client-urls", made.url, "--advertise-client-urls", made.url],
-            *["--listen-peer-urls", f"http://127.0.0.1:{peer}"],
-            *["--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"],
-            *["--initial-cluster", f"default=http://127.0.0.1:{peer}"],
-            *["--cert-file", made.path("server.pem"), "--key-file", made.path("server.key")],
-            *["--trusted-ca-file", made.path("ca.pem"), "--client-cert-auth"],
-        ],
-        env=clean_environment(),
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(made)
-        yield made
-    finally:
-        process.kill()
-        process.wait()
+def secured(any_version: str) -> Iterator[LocalEtcd]:
+    """A server that speaks TLS only, and wants a certificate of its clients."""
+    hosts = ["127.0.0.1"]
+    with LocalEtcd(version=any_version, tls=Certificates(hosts=hosts), client_cert=True) as etcd:
+        yield etcd
 
 
-def wait_for(secured: Secured) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    with closing(V2Store([secured.url], credentials=secured.credentials)) as store:
-        while True:
-            try:
-                store.revision(1)
-            except ConnectionFailed:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)  # until it listens; it tells nobody
-            else:
-                return
+def credentials_of(etcd: LocalEtcd) -> Credentials:
+    return Credentials(ca_cert=etcd.ca_cert, cert=etcd.cert, key=etcd.key)
 
 
-def test_everything_works_over_tls(secured: Secured) -> None:
-    assert serves_v2(secured.url, TIMEOUT, secured.credentials)
-    with closing(V2Store([secured.url], credentials=secured.credentials)) as store:
+def test_everything_works_over_tls(secured: LocalEtcd) -> None:
+    assert serves_v2(secured.url, TIMEOUT, credentials_of(secured))
+    with closing(V2Store([secured.url], credentials=credentials_of(secured))) as store:
         begin = store.revision(TIMEOUT)
         revisions = [put(store, f"a/{number}", "x" * 10_000) for number in range(100)]
         with Follower(store, b"a", prefix=True, after=begin) as follower:
@@ -141,23 +61,23 @@ def refusal(url: str, credentials: Credentials) -> str:
         return str(caught.value)
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(secured: Secured) -> None:
+def test_a_server_that_nobody_vouches_for_is_refused(secured: LocalEtcd) -> None:
     assert "not to be trusted" in refusal(secured.url, Credentials())
-    stranger = Credentials(ca_cert=secured.path("stranger.pem"))
-    assert "not to be trusted" in refusal(secured.url, stranger)
+    with LocalEtcd(tls=True) as stranger:
+        assert "give ca_cert=" in refusal(secured.url, Credentials(ca_cert=stranger.ca_cert))
 
 
-def test_a_certificate_for_another_host_is_refused(secured: Secured) -> None:
-    url = f"https://localhost:{secured.port}"
-    assert "localhost" in refusal(url, secured.credentials)
+def test_a_certificate_for_another_host_is_refused(secured: LocalEtcd) -> None:
+    url = secured.url.replace("127.0.0.1", "localhost")
+    assert "not valid for 'localhost'" in refusal(url, credentials_of(secured))
 
 
-def test_a_client_without_a_certificate_is_told_so(secured: Secured) -> None:
-    assert "TLS" in refusal(secured.url, Credentials(ca_cert=secured.path("ca.pem")))
+def test_a_client_without_a_certificate_is_told_so(secured: LocalEtcd) -> None:
+    assert "give cert= and key=" in refusal(secured.url, Credentials(ca_cert=secured.ca_cert))
 
 
-def test_tls_and_plain_do_not_mix_and_say_so(secured: Secured, any_etcd: LocalEtcd) -> None:
-    assert "http://" in refusal(any_etcd.url.replace("http:", "https:"), secured.credentials)
+def test_tls_and_plain_do_not_mix_and_say_so(secured: LocalEtcd, any_etcd: LocalEtcd) -> None:
+    assert "http://" in refusal(any_etcd.url.replace("http:", "https:"), credentials_of(secured))
     assert "https://" in refusal(secured.url.replace("https:", "http:"), Credentials())
 
 

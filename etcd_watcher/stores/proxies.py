@@ -1,0 +1,39 @@
+"""Which proxy gRPC would use for an endpoint, if any."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+
+from etcd_watcher.endpoints import is_loopback
+
+__all__ = ["Proxy", "proxy_to"]
+
+NAMES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""Where gRPC looks, in its order and whatever the endpoint's scheme."""
+
+
+class Proxy(NamedTuple):
+    """A proxy: its URL, without user and password, and the variable that names it."""
+
+    url: str
+    name: str
+
+
+def proxy_to(endpoint: str) -> Proxy | None:
+    """Give the proxy on the way to an endpoint.
+
+    None for this machine, and for hosts that NO_PROXY or no_proxy names; gRPC itself knows only the
+    latter, so it has to be told.
+    """
+    host = urlsplit(endpoint).hostname or ""
+    if is_loopback(endpoint) or proxy_bypass(host):
+        return None
+    for name in NAMES:
+        given = os.environ.get(name)
+        if given:
+            parts = urlsplit(given if "://" in given else f"http://{given}")
+            return Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", name)
+    return None

@@ -1,0 +1,69 @@
+"""The login of an etcd v3 user: one token for all connections of a store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from etcd_watcher.errors import ConnectionFailed
+
+__all__ = ["LOGIN_TRIES", "Login", "is_old_token"]
+
+LOGIN_TRIES = 4
+"""How often a request is made that is refused for want of a new login. etcd 3.4 cuts the end of a
+JSON web token down to a whole second, so that one of 1 s may be over when it arrives."""
+
+OLD_TOKEN = ("invalid auth token", "auth store is old", "revision in header is old")
+"""What servers say of a token that has expired, that was given out before their restart, or, if it
+is a JSON web token, before any change of users and roles. The last is 3.5.1's wording."""
+
+
+def is_old_token(told: str) -> bool:
+    """Tell whether what a server says is a reason to log in anew."""
+    return any(each in told for each in OLD_TOKEN)
+
+
+class Login:
+    """Gives our user's token, and gets it where there is none. For any thread.
+
+    Parameters
+    ----------
+    user : str or None
+        None: nobody, who has no token.
+    """
+
+    def __init__(self, user: str | None) -> None:
+        self._user = user
+        self._lock = threading.Lock()
+        """Guards the token, and is held during a login: the server's check of a password is slow on
+        purpose, and one for all who wait is enough."""
+        self._token: str | None = None
+
+    @property
+    def has_user(self) -> bool:
+        return self._user is not None
+
+    def token(self, log_in: Callable[[], str], timeout: float) -> str | None:
+        """Give the token, from a login if need be; None for nobody.
+
+        Raises
+        ------
+        ConnectionFailed
+            Another thread's login is not done within `timeout` seconds. And what `log_in` raises.
+        """
+        if self._user is None:
+            return None
+        if not self._lock.acquire(timeout=timeout):
+            raise ConnectionFailed("no answer to the login in time")
+        try:
+            if self._token is None:
+                self._token = log_in()
+            return self._token
+        finally:
+            self._lock.release()
+
+    def forget(self, token: str | None) -> None:
+        """Log in anew next time, unless somebody has done so since this token."""
+        with self._lock:
+            if self._token == token:
+                self._token = None

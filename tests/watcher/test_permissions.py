@@ -1,0 +1,120 @@
+"""Logins that end, and rights and passwords that change, while a watch is open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from etcd_watcher import LocalEtcd, RequestRejected, Status, Watcher
+from tests.watcher.conftest import News
+
+
+@pytest.fixture
+def guarded(any_version: str) -> Iterator[LocalEtcd]:
+    with LocalEtcd(version=any_version, v2=False, user="luis", password="s3cret") as etcd:
+        yield etcd
+
+
+@pytest.fixture(params=["simple tokens", "tokens with a revision"])
+def any_guarded(any_version: str, request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
+    """One with etcd's own kind of token, and one whose tokens end with each change of rights."""
+    ttl = None if request.param == "simple tokens" else 60
+    with LocalEtcd(version=any_version, v2=False, user="luis", token_ttl=ttl) as etcd:
+        etcd.users.add("juan", "pa:ss", read=["news/", "weather/"], write=["news/"])
+        yield etcd
+
+
+def losses(watcher: Watcher) -> list[Status]:
+    return [each for each in watcher.journal if isinstance(each, Status)]
+
+
+def test_logins_that_end_are_made_anew_and_nobody_notices(any_version: str, news: News) -> None:
+    with LocalEtcd(version=any_version, v2=False, user="luis", token_ttl=1) as etcd:
+        etcd.users.add("juan", "pa:ss", read=["news/"], write=["news/"])
+        expected: list[tuple[str, str | None]] = []
+        done = threading.Event()
+        with Watcher(etcd, api="v3", user="juan", password="pa:ss") as watcher:
+            watcher.register("news/0", news, "tell")
+            first = {watcher._store._login._token}  # type: ignore[attr-defined]
+            logins = set(first)
+            number = 0
+            while len(logins) < 4:
+                number += 1
+                watcher.register(f"news/{number}", news, "tell")
+                for key in ("news/0", f"news/{number}"):
+                    watcher.put(key, str(number))
+                    expected.append((key, str(number)))
+                if number % 20 == 0:
+                    watcher.sync()
+                logins.add(watcher._store._login._token)  # type: ignore[attr-defined]
+            watcher.sync()
+            assert news.told == expected
+            assert losses(watcher) == []
+            assert not done.is_set()
+
+
+def test_a_change_of_rights_disturbs_nobody(any_guarded: LocalEtcd, news: News) -> None:
+    with Watcher(any_guarded, api="v3", user="juan", password="pa:ss") as juan:
+        juan.register("news/1", news, "tell")
+        for number in range(10):
+            any_guarded.users.grant("juan", f"more/{number}", write=True)
+            juan.register(f"more/{number}", news, "tell")
+            juan.put("news/1", str(number))
+            juan.put(f"more/{number}", "hello")
+        juan.sync()
+        assert news.told == [
+            pair
+            for number in range(10)
+            for pair in (("news/1", str(number)), (f"more/{number}", "hello"))
+        ]
+        assert losses(juan) == []
+
+
+def test_a_right_that_is_gone_is_told_and_the_other_keys_go_on(
+    any_guarded: LocalEtcd, news: News
+) -> None:
+    with Watcher(any_guarded, api="v3", user="juan", password="pa:ss") as juan:
+        juan.register("weather/", news, "tell", prefix=True)
+        juan.register("news/", news, "tell", prefix=True)
+        any_guarded.users.revoke("juan", "weather/", prefix=True)
+        with pytest.raises(RequestRejected, match="may not read 'weather/2'"):
+            juan.register("weather/2", news, "tell")
+        juan.put("news/1", "still")
+        juan.sync()
+        any_guarded.restart()  # only now is the watch opened again
+        any_guarded.put("weather/1", "not for juan")
+        juan.put("news/1", "after all")
+        juan.sync()
+        assert news.told == [("news/1", "still"), ("news/1", "after all")]
+        assert any("refused" in (each.reason or "") for each in losses(juan))
+        any_guarded.users.grant("juan", "weather/", prefix=True)
+        juan.register("weather/2", news, "tell")
+        any_guarded.put("weather/2", "for juan again")
+        juan.sync()
+        assert news.told[-1] == ("weather/2", "for juan again")
+
+
+def test_a_changed_password_is_told_at_the_next_call(any_guarded: LocalEtcd, news: News) -> None:
+    with Watcher(any_guarded, api="v3", user="juan", password="pa:ss") as juan:
+        juan.register("news/1", news, "tell")
+        any_guarded.users.change_password("juan", "another")
+        with pytest.raises(RequestRejected, match="check user= and password=") as refused:
+            juan.register("news/2", news, "tell")
+        assert "pa:ss" not in str(refused.value)
+        any_guarded.put("news/1", "hello")
+        assert juan.wait_for("news/1").value == "hello"  # the open watch goes on
+    with Watcher(any_guarded, api="v3", user="juan", password="another") as juan:
+        juan.put("news/1", "again")
+
+
+def test_a_server_that_forgot_all_tokens_gets_a_new_login(guarded: LocalEtcd, news: News) -> None:
+    with Watcher(guarded, api="v3") as watcher:
+        watcher.register("news/1", news, "tell")
+        for number in range(3):
+            guarded.restart()
+            watcher.put("news/1", str(number))
+            watcher.register(f"news/{number}", news, "tell")
+        watcher.sync()
+        assert [value for key, value in news.told if key == "news/1"][:3] == ["0", "1", "2"]
