@@ -55,8 +55,10 @@ def test_the_status_tells_of_the_loss_and_the_journal_keeps_it(
         assert lost.reason
         assert lost.next_try is not None
         server.start()
-        watcher.sync()
-        assert watcher.status.state == "connected"
+        watcher.sync()  # nothing was written meanwhile: that can be told without a connection
+        while watcher.status.state != "connected":
+            assert cursor.wait(10)
+            cursor.read()
         states = [each.state for each in watcher.journal if isinstance(each, Status)]
         assert states == ["reconnecting", "connected"]
 
