@@ -127,6 +127,7 @@ class NotebookPage:
 
     def __init__(self, page: Page, lab: Lab, path: Path) -> None:
         self.page = page
+        self._path = path
         self.page_errors: list[str] = []
         """Exceptions that nothing in the page caught."""
         self.abroad: list[str] = []
@@ -196,6 +197,11 @@ class NotebookPage:
         self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
         self.page.goto(self.page.url.removesuffix("?reset"))
         self.wait_for_kernel()
+
+    def saved(self) -> str:
+        """Save the notebook and give the file."""
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        return self._path.read_text(encoding="utf-8")
 
     def outputs(self) -> list[list[dict[str, Any]]]:
         """Give each code cell's outputs, as the notebook format has them."""

@@ -38,6 +38,21 @@ function button(label, listener, props = {}) {
   return h("button", { type: "button", class: "ew-button", on: { click: listener }, ...props }, label);
 }
 
+/** A form that Enter in one of its fields submits: in JupyterLab 4.6 Chromium does not do it. */
+function form(submit, ...children) {
+  return h("form", { class: "ew-bar", on: {
+    submit: (event) => {
+      event.preventDefault();
+      submit();
+    },
+    keydown: (event) => {
+      if (event.key !== "Enter" || event.target.tagName !== "INPUT") return;
+      event.preventDefault();
+      submit();
+    },
+  } }, ...children);
+}
+
 /** A field with its label. */
 function labelled(label, field) {
   return h("label", { class: "ew-label" }, h("span", {}, label), field);
@@ -125,6 +140,8 @@ function live({ start, apply, render }) {
         model = context.model;
         const el = context.el;
         el.classList.add("etcd-watcher");
+        // JupyterLab takes Enter and other keys for itself before any element hears of them.
+        el.dataset.lmSuppressShortcuts = "true";
         // The form for a notebook without a kernel need not be seen beside the living one.
         requestAnimationFrame(() => el.closest(".jp-OutputArea")?.classList.add("ew-live"));
         const problemShown = h("div", { class: "ew-problem", role: "alert", hidden: true });

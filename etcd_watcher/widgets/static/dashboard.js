@@ -30,7 +30,7 @@ function renderDashboard({ el, state, ask, model }) {
       on: { click: () => ask({ ask: "fold", part: part.name, folded: !drawn.get(part.name).folded }) },
     }, h("span", { class: "ew-fold-sign", "aria-hidden": "true" }), part.title);
     const section = part.title
-      ? h("section", { class: `ew-part ew-part-${part.name}`, "aria-label": part.title },
+      ? h("section", { class: `ew-part ew-part-${part.name}`, role: "group", "aria-label": part.title },
         h("h2", { class: "ew-part-title" }, fold), content)
       : h("div", { class: `ew-part ew-part-${part.name}` }, content, full);
     const manager = model.widget_manager;

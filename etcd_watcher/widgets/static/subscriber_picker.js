@@ -5,13 +5,10 @@ function renderMatrix({ el, state, ask, update }) {
   const id = `ew-matrix-${Math.random().toString(36).slice(2, 8)}`;
   const name = h("input", { class: "ew-field", type: "text", autocomplete: "off", placeholder: "name" });
   const kind = h("select", { class: "ew-field", "aria-label": "Class of the new subscriber" });
-  const make = h("form", { class: "ew-bar", on: {
-    submit: (event) => {
-      event.preventDefault();
-      ask({ ask: "new", name: name.value, kind: kind.value });
-      name.value = "";
-    },
-  } }, labelled("New subscriber", name), kind, h("button", { type: "submit", class: "ew-button" }, "Make"));
+  const make = form(() => {
+    ask({ ask: "new", name: name.value, kind: kind.value });
+    name.value = "";
+  }, labelled("New subscriber", name), kind, h("button", { type: "submit", class: "ew-button" }, "Make"));
   const find = h("input", { class: "ew-field", type: "search", placeholder: "key or name", on: {
     input: later(() => ask({ ask: "find", text: find.value }), 200),
   } });

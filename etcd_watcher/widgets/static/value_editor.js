@@ -4,12 +4,7 @@ function renderEditor({ el, state, ask }) {
   el.classList.add("ew-editor");
   const id = `ew-editor-${Math.random().toString(36).slice(2, 8)}`;
   const key = h("input", { class: "ew-field ew-mono ew-grow", type: "text", autocomplete: "off", spellcheck: "false", placeholder: "key" });
-  const opening = h("form", { class: "ew-bar", on: {
-    submit: (event) => {
-      event.preventDefault();
-      ask({ ask: "open", key: key.value });
-    },
-  } }, h("label", { class: "ew-label ew-grow" }, h("span", {}, "Key"), key),
+  const opening = form(() => ask({ ask: "open", key: key.value }), h("label", { class: "ew-label ew-grow" }, h("span", {}, "Key"), key),
     h("button", { type: "submit", class: "ew-button" }, "Open"));
 
   const facts = h("p", { class: "ew-quiet ew-facts" });

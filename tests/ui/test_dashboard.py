@@ -1,0 +1,271 @@
+"""`Dashboard`: the walkthrough with the mouse or the keyboard alone, and no code behind it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from etcd_watcher import LocalEtcd
+from tests.ui.lab import NotebookPage
+from tests.ui.looks import faults, in_both_themes, take_picture
+
+pytestmark = pytest.mark.ui
+
+Open = Callable[..., NotebookPage]
+
+SET_UP = """
+from etcd_watcher import Watcher
+from etcd_watcher.widgets import Dashboard
+watcher = Watcher({url!r}, api={api!r})
+Dashboard(watcher)
+"""
+
+
+@pytest.fixture
+def etcd() -> Iterator[LocalEtcd]:
+    """A server of this test's own, on which there is a little already."""
+    with LocalEtcd() as etcd:
+        for key, value in {
+            "nokia": "nokia news 0",
+            "redhat": "redhat news 0",
+            "sensors/door": "open",
+            "sensors/kitchen/temperature": "21",
+        }.items():
+            etcd.put(key, value, api="v2")
+            etcd.put(key, value)
+        yield etcd
+
+
+@pytest.fixture
+def dashboard(open_cells: Open, etcd: LocalEtcd) -> NotebookPage:
+    return opened(open_cells, etcd)
+
+
+def opened(open_cells: Open, etcd: LocalEtcd, api: str = "v2") -> NotebookPage:
+    notebook = open_cells(SET_UP.format(url=etcd.url, api=api))
+    notebook.run_all()
+    assert not notebook.errors()
+    whole = notebook.page.get_by_role("region", name="etcd dashboard")
+    expect(whole).to_contain_text("connected")
+    expect(whole.get_by_role("combobox", name="Watch a key")).to_be_visible()
+    return notebook
+
+
+def curl(etcd: LocalEtcd, key: str, value: str) -> None:
+    """Write as the README's walkthrough does."""
+    program = shutil.which("curl")
+    assert program, "no curl on PATH"
+    url = f"{etcd.url}/v2/keys/{key}"
+    command = [program, "--noproxy", "*", "-sf", url, "-XPUT", "-d", f"value={value}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+
+
+def options(page: Page) -> Locator:
+    return page.get_by_role("listbox", name="Keys").get_by_role("option")
+
+
+def add_key(page: Page, key: str) -> None:
+    page.get_by_role("combobox", name="Watch a key").fill(key)
+    options(page).filter(has_text=re.compile(rf"^\W?{key}(not there yet)?$")).click()
+    expect(page.get_by_role("button", name=re.compile(rf"^Remove \W?{key}$"))).to_be_visible()
+
+
+def make(page: Page, name: str) -> None:
+    page.get_by_role("textbox", name="New subscriber").fill(name)
+    page.get_by_role("button", name="Make").click()
+    expect(page.get_by_role("columnheader", name=name)).to_be_visible()
+
+
+def tick(page: Page, name: str, key: str) -> Locator:
+    return page.get_by_role("checkbox", name=re.compile(rf"^{name} is told of \W?{key}$"))
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def subscribed(page: Page, name: str, key: str) -> None:
+    """Tick, and wait until the watcher has it: the card tells."""
+    tick(page, name, key).check()
+    expect(card(page, name)).to_contain_text(f"{key} → do_things")
+
+
+def test_the_walkthrough_without_a_line_of_code(
+    dashboard: NotebookPage, etcd: LocalEtcd, tmp_path: Path
+) -> None:
+    page = dashboard.page
+    for key in ("nokia", "redhat", "google"):
+        add_key(page, key)
+    for name in ("Luis", "Antonio", "Juan"):
+        make(page, name)
+    for name, key in (
+        *(("Luis", "nokia"), ("Luis", "redhat")),
+        *(("Antonio", "google"), ("Juan", "redhat"), ("Juan", "nokia")),
+    ):
+        subscribed(page, name, key)
+    curl(etcd, "nokia", "nokia news 1")
+    curl(etcd, "google", "google news 1")
+    curl(etcd, "redhat", "redhat news 1")
+    expect(card(page, "Luis")).to_contain_text(
+        re.compile("nokia = nokia news 1.*redhat news 1", re.DOTALL)
+    )
+    expect(card(page, "Juan")).to_contain_text(
+        re.compile("nokia = nokia news 1.*redhat news 1", re.DOTALL)
+    )
+    expect(card(page, "Antonio")).to_contain_text("google = google news 1")
+    expect(card(page, "Antonio")).not_to_contain_text("nokia news")
+
+    # Luis is not interested any more in nokia.
+    tick(page, "Luis", "nokia").uncheck()
+    expect(card(page, "Luis")).not_to_contain_text("nokia → do_things")
+    curl(etcd, "nokia", "nokia news 2")
+    expect(card(page, "Juan")).to_contain_text("nokia = nokia news 2")
+    expect(card(page, "Luis")).not_to_contain_text("nokia news 2")
+
+    # Nor is anybody, in the end: the key is still watched, and the log has it.
+    tick(page, "Juan", "nokia").uncheck()
+    expect(card(page, "Juan")).not_to_contain_text("nokia → do_things")
+    curl(etcd, "nokia", "nokia news 3")
+    expect(page.get_by_role("group", name="Events", exact=True)).to_contain_text("nokia news 3")
+    expect(card(page, "Juan")).not_to_contain_text("nokia news 3")
+
+    page.set_viewport_size({"width": 1100, "height": 1500})
+    take_picture(page.get_by_role("region", name="etcd dashboard"), "dashboard", tmp_path)
+    dashboard.save_and_reload()
+    expect(card(page, "Juan")).to_contain_text("nokia = nokia news 2")
+    expect(tick(page, "Juan", "redhat")).to_be_checked()
+    expect(tick(page, "Juan", "nokia")).not_to_be_checked()
+    saved = dashboard.saved()
+    assert "news" not in saved
+    assert "nokia" not in saved
+
+
+def test_all_of_it_with_the_keyboard(dashboard: NotebookPage, etcd: LocalEtcd) -> None:
+    page, press = dashboard.page, dashboard.page.keyboard.press
+    page.get_by_role("combobox", name="Watch a key").focus()
+    page.keyboard.type("nok")
+    expect(options(page).first).to_contain_text("nokia")
+    press("ArrowDown")
+    press("Enter")
+    expect(page.get_by_role("button", name="Remove /nokia")).to_be_visible()
+    page.keyboard.type("brandnew")
+    press("Enter")
+    expect(page.get_by_role("button", name="Remove brandnew")).to_be_visible()
+    tab_to(page, page.get_by_role("textbox", name="New subscriber"))
+    page.keyboard.type("Luis")
+    press("Enter")
+    expect(page.get_by_role("columnheader", name="Luis")).to_be_visible()
+    tab_to(page, tick(page, "Luis", "nokia"))
+    press("ArrowDown")
+    expect(tick(page, "Luis", "brandnew")).to_be_focused()
+    press("Space")
+    expect(card(page, "Luis")).to_contain_text("brandnew → do_things")
+    curl(etcd, "brandnew", "fresh")
+    expect(card(page, "Luis")).to_contain_text("brandnew = fresh")
+    tab_to(page, page.get_by_role("button", name="Collapse Luis"))
+    press("Enter")
+    expect(page.get_by_role("button", name="Expand Luis")).to_be_focused()
+    tab_to(page, page.get_by_role("textbox", name="Key", exact=True).last)
+    page.keyboard.type("brandnew")
+    press("Enter")
+    value = page.get_by_role("textbox", name="Value", exact=True).last
+    expect(value).to_have_value("fresh")
+    tab_to(page, value)
+    press("ControlOrMeta+a")
+    page.keyboard.type("typed")
+    tab_to(page, page.get_by_role("button", name="Put brandnew"))
+    press("Enter")
+    expect(page.get_by_text("Written: revision")).to_be_visible()
+    assert etcd.get("brandnew", api="v2") == "typed"
+    # And back to the folds.
+    fold = page.get_by_role("button", name="Callbacks")
+    tab_to(page, fold, back=True)
+    press("Enter")
+    expect(fold).to_have_attribute("aria-expanded", "false")
+    expect(card(page, "Luis")).to_be_hidden()
+
+
+def tab_to(page: Page, target: Locator, *, back: bool = False) -> None:
+    """Press Tab until something has the focus."""
+    for _ in range(150):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+    pytest.fail(f"Tab does not lead to {target}")
+
+
+def test_axe_finds_nothing_serious_in_light_and_in_dark(
+    open_cells: Open, etcd: LocalEtcd, tmp_path: Path
+) -> None:
+    notebook = opened(open_cells, etcd, "v3")
+    page = notebook.page
+    add_key(page, "nokia")
+    add_key(page, "google")
+    make(page, "Luis")
+    subscribed(page, "Luis", "nokia")
+    etcd.put("nokia", "news")
+    etcd.put("google", "news")
+    etcd.delete("google")
+    expect(card(page, "Luis")).to_contain_text("nokia = news")
+    page.get_by_role("textbox", name="Key", exact=True).last.fill("nokia")
+    page.get_by_role("button", name="Open").click()
+    expect(page.get_by_role("textbox", name="Value", exact=True).last).to_have_value("news")
+    page.get_by_role("combobox", name="Watch a key").fill("s")
+    expect(options(page).first).to_be_visible()
+    page.set_viewport_size({"width": 1100, "height": 1600})
+    for theme in in_both_themes(page):
+        found = faults(page)
+        take_picture(
+            page.get_by_role("region", name="etcd dashboard"), f"dashboard-{theme}", tmp_path
+        )
+        assert not found, theme
+
+
+def test_it_fits_a_narrow_page_and_a_full_screen(dashboard: NotebookPage, tmp_path: Path) -> None:
+    page = dashboard.page
+    whole = page.get_by_role("region", name="etcd dashboard")
+    for width in (700, 1100, 1900):
+        page.set_viewport_size({"width": width, "height": 1000})
+        overflow = whole.evaluate("element => element.scrollWidth - element.clientWidth")
+        assert overflow <= 1, width
+        take_picture(whole, f"dashboard-{width}", tmp_path)
+    page.get_by_role("button", name="Full screen").click()
+    leave = page.get_by_role("button", name="Leave full screen")
+    expect(leave).to_be_visible()
+    assert page.evaluate("document.fullscreenElement.classList.contains('ew-dashboard')")
+    leave.click()
+    expect(page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
+
+
+def test_a_cell_run_again_leaves_one_of_each(dashboard: NotebookPage, etcd: LocalEtcd) -> None:
+    page = dashboard.page
+    for _ in range(3):
+        dashboard.run_cell(0)
+    expect(page.get_by_role("region", name="etcd dashboard")).to_have_count(1)
+    add_key(page, "nokia")
+    make(page, "Luis")
+    subscribed(page, "Luis", "nokia")
+    curl(etcd, "nokia", "once")
+    expect(card(page, "Luis")).to_contain_text("1 delivered")
+    expect(card(page, "Luis").get_by_text("Luis: nokia = once")).to_have_count(1)
+
+
+def test_the_tree_narrows_the_log_and_opens_the_editor(open_cells: Open, etcd: LocalEtcd) -> None:
+    notebook = opened(open_cells, etcd, "v3")
+    page = notebook.page
+    add_key(page, "nokia")
+    etcd.put("nokia", "news")
+    events = page.get_by_role("group", name="Events", exact=True)
+    expect(events).to_contain_text("news")
+    tree = page.get_by_role("treegrid", name="Keys")
+    tree.get_by_role("row").filter(has_text="redhat").click()
+    expect(page.get_by_role("textbox", name="Value", exact=True).last).to_have_value(
+        "redhat news 0"
+    )
+    expect(events).not_to_contain_text("nokia")
