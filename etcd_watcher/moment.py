@@ -113,7 +113,7 @@ class Differences(Sequence[Difference]):
         return "\n".join(map(str, self._all))
 
     def __repr__(self) -> str:
-        return f"Differences({self.first} to {self.last}, {plural(len(self), 'key')})"
+        return f"Differences(first={self.first}, last={self.last}, {plural(len(self), 'key')})"
 
     def _repr_html_(self) -> str:
         rows = [

@@ -348,7 +348,7 @@ def test_a_difference_is_told_key_by_key(store: FakeStore, watcher: Watcher) -> 
     watcher.add_key("", prefix=True)
     differences = watcher.diff(2, 7)
     assert str(differences) == "~ a = 1 -> 2\n- b = 1\n+ d = \\n<i>"
-    assert repr(differences) == "Differences(2 to 7, 3 keys)"
+    assert repr(differences) == "Differences(first=2, last=7, 3 keys)"
     assert [(each.key, each.before, each.after) for each in differences[1:]] == [
         ("b", "1", None),
         ("d", None, "\n<i>"),

@@ -20,6 +20,7 @@ FLOORS = [
         "errors",
         "event",
         "listing",
+        "sanitize",
         "_html",
         "interactive",
         "background",
