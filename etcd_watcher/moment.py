@@ -1,16 +1,18 @@
-"""Keys as they were at one revision, and what differs between two."""
+"""Keys as they were at one revision, what differs between two, and what happened in between."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from etcd_watcher._html import code, table_html
+from etcd_watcher._html import code, journal_html, table_html
+from etcd_watcher.event import Event
 from etcd_watcher.keys import to_bytes, to_text
+from etcd_watcher.listing import list_records
 from etcd_watcher.stores.base import KeyValue
 from etcd_watcher.table import one_line, plural, text_table
 
-__all__ = ["Difference", "Differences", "Moment"]
+__all__ = ["Difference", "Differences", "History", "Moment"]
 
 SHOWN = 50
 """Keys that a notebook shows."""
@@ -126,6 +128,42 @@ class Differences(Sequence[Difference]):
         note = f"<p>… {plural(more, 'more key')}</p>" if more else ""
         heads = ("type", "key", f"at {self.first}", f"at {self.last}")
         return table_html(heads, rows) + note
+
+
+class History(Sequence[Event]):
+    """What happened to some keys, oldest first. Made by `Watcher.history`.
+
+    Attributes
+    ----------
+    since : int
+        The revision from which on nothing is missing. What comes before is what the journal
+        happens to have.
+    """
+
+    def __init__(self, events: Sequence[Event], since: int) -> None:
+        self._events = list(events)
+        self.since = since
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204 - as a list does
+        return self._events[index]
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def values(self) -> list[str | None]:
+        """The values alone; None for each deletion."""
+        return [each.value for each in self._events]
+
+    def table(self, last: int = SHOWN, *, stable: bool = False) -> str:
+        """Lay the last events out as text; `stable` as for `Journal.table`."""
+        return list_records(self._events, last, stable=stable)
+
+    def __repr__(self) -> str:
+        return f"History({plural(len(self), 'event')})"
+
+    def _repr_html_(self) -> str:
+        return journal_html(self._events[-SHOWN:], len(self) - len(self._events[-SHOWN:]))
 
 
 def _kind(difference: Difference) -> str:

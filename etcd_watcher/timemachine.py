@@ -10,7 +10,7 @@ from etcd_watcher.errors import Compacted
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.feed import Feed
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.moment import Moment
+from etcd_watcher.moment import History, Moment
 from etcd_watcher.states import UNKNOWN, States
 from etcd_watcher.stores.base import KeyValue, Snapshot, Store
 from etcd_watcher.stores.history import replay
@@ -19,6 +19,9 @@ __all__ = ["TimeMachine"]
 
 BASES = 16
 """Readings of the server that are kept, to go from there to other revisions by the journal."""
+
+SURE_ON_V2 = 900
+"""Indexes back from the present that etcd's v2 API surely has: it keeps the last 1,000 changes."""
 
 RANGES = 16
 """Watched ranges that are read one by one; more are read together, with what lies between them."""
@@ -74,6 +77,47 @@ class TimeMachine:
                 found = {key: each for key, each in found.items() if match(key)}
         return Moment(revision, list(found.values()))
 
+    def history(self, scopes: Sequence[KeyRange], first: int, last: int) -> History:
+        """Give what happened to some keys between two revisions; see `Watcher.history`.
+
+        It begins later where nobody knows the beginning any more.
+        """
+        scope = KeyRange.hull(scopes)
+        with self._lock:
+            known_from = self._known_from(scope)
+        found: dict[tuple[int, bytes], Event] = {}
+        begin = first
+        until = last if known_from is None else min(known_from, last)
+        if first <= until:
+            begin = self._past(scope, first, until, found)
+        journal, _ = self._demux.journal.since(first)
+        for event in journal:
+            if not isinstance(event, Event) or event.revision > last or event.raw_key not in scope:
+                continue
+            if not (event.synthetic and begin <= event.revision <= until):  # the store told it
+                found.setdefault((event.revision, event.raw_key), event)
+        # Within a transaction as they came.
+        events = sorted(found.values(), key=lambda event: event.revision)
+        if len(scopes) > 1:
+            events = [event for event in events if any(event.raw_key in each for each in scopes)]
+        return History(events, begin)
+
+    def _past(
+        self, scope: KeyRange, first: int, last: int, found: dict[tuple[int, bytes], Event]
+    ) -> int:
+        """Find what the store tells of its past, and give the revision with which that begins."""
+        sure = SURE_ON_V2 if self._store.api == "v2" else 0
+        while first <= last:
+            try:
+                for events in replay(self._store, scope, first, last):
+                    found |= {(each.revision, each.raw_key): each for each in events}
+            except Compacted as lost:
+                first = max(first + 1, lost.revision - sure)
+                sure = 0
+            else:
+                break
+        return min(first, last + 1)
+
     def _items(self, scope: KeyRange, revision: int) -> Sequence[KeyValue]:
         base = self._bases.get(scope)
         told: Sequence[KeyValue] | None = None
@@ -114,16 +158,19 @@ class TimeMachine:
     def _reaches(self, scope: KeyRange, one: int, other: int) -> bool:
         """Tell whether the journal has every change of a range between two revisions."""
         first, last = min(one, other), max(one, other)
+        known_from = self._known_from(scope)
+        return known_from is not None and known_from <= first and last <= self._demux.complete
+
+    def _known_from(self, scope: KeyRange) -> int | None:
+        """Give the revision behind which the journal has every change of a range; None for none."""
         begun = self._begun(scope)
-        if begun is None or begun > first:
-            return False
+        if begun is None:
+            return None
         self._catch_up()
         with self._demux.lock:
-            known_from = self._from
-            if known_from is None:  # a gap, and nothing behind it yet
-                known_from = self._demux.complete
-            known_from = max(known_from, self._demux.journal.forgotten)
-            return known_from <= first and last <= self._demux.complete
+            # Behind a gap, and with nothing told since, that is the present.
+            here = self._demux.complete if self._from is None else self._from
+            return max(begun, here, self._demux.journal.forgotten)
 
     def _begun(self, scope: KeyRange) -> int | None:
         """Give the revision behind which all of a range is watched; None where it is not."""
@@ -180,10 +227,8 @@ class TimeMachine:
 
     def _too_far(self, scope: KeyRange, oldest: int) -> Compacted:
         """Say how far one can go back, by the store or by the journal."""
-        begun = self._begun(scope)
-        if begun is None or self._from is None:
-            return Compacted(oldest)
-        return Compacted(min(oldest, max(begun, self._from, self._demux.journal.forgotten)))
+        known_from = self._known_from(scope)
+        return Compacted(oldest if known_from is None else min(oldest, known_from))
 
 
 def _reconstruct(

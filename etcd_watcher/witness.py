@@ -13,12 +13,13 @@ from etcd_watcher.background import run_in_thread
 from etcd_watcher.catchup import CatchUp
 from etcd_watcher.client import Client
 from etcd_watcher.demux import Demux
+from etcd_watcher.errors import Compacted
 from etcd_watcher.event import Event
 from etcd_watcher.expect import AnyOrder, Change
 from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.moment import Differences, Moment
+from etcd_watcher.moment import Differences, History, Moment
 from etcd_watcher.recording.recorder import Recorder
 from etcd_watcher.recording.replay import Replay
 from etcd_watcher.recording.store import ReplayStore
@@ -284,6 +285,46 @@ class Witness(Client):
         - redhat = news
         """
         return Differences(self.at(first, key, prefix=prefix), self.at(last, key, prefix=prefix))
+
+    def history(
+        self,
+        key: Keys,
+        *,
+        prefix: bool = False,
+        since: int | None = None,
+        until: int | None = None,
+    ) -> History:
+        """Give all that happened to a key, its deletions too: from etcd's history and the journal.
+
+        Parameters
+        ----------
+        key, prefix
+            As for `at`. They need not be watched.
+        since, until : int, optional
+            The first and the last revision to look at; by default all that somebody knows of.
+
+        Raises
+        ------
+        Compacted
+            Nobody knows `since` any more; `error.revision` is where it can begin.
+
+        Examples
+        --------
+        >>> watcher.history("nokia").values
+        ['hello', 'goodbye', None]
+        """
+        self._check_open()
+        given.check_since(since)
+        if until is not None:
+            given.check_revision(until)
+        newest = self._feed.newest_revision(self._timeout)
+        self._feed.wait_complete(newest, self._timeout)
+        last = newest if until is None else min(until, newest)
+        scopes = [self._registry.scope(each, prefix=prefix) for each in several(key)]
+        history = self._time_machine.history(scopes, since or 1, last)
+        if since is not None and history.since > since:
+            raise Compacted(history.since)
+        return history
 
     @property
     def replay(self) -> Replay:

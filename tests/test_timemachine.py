@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -371,6 +372,84 @@ def test_many_keys_are_shown_in_part() -> None:
         assert "… 10 more keys" in Differences(watcher.at(1), watcher.at(2))._repr_html_()
 
 
+# What happened to a key.
+
+
+@pytest.mark.parametrize("api", ["v2", "v3"])
+def test_history_has_every_value_and_every_deletion(
+    etcd: LocalEtcd, fresh_key: str, api: str
+) -> None:
+    with Watcher(etcd.url, api=api) as watcher:
+        key = f"{fresh_key}/a"
+        revisions = [watcher.put(key, value) for value in ("1", "2")]  # before anybody watches
+        watcher.delete(key)
+        watcher.add_key(f"{fresh_key}/", prefix=True)
+        for value in ("3", "4"):
+            revisions += [watcher.put(key, value)]
+            watcher.put(f"{fresh_key}/b", value)
+        watcher.delete(key)
+        history = watcher.history(key)
+        assert history.values == ["1", "2", None, "3", "4", None]
+        assert [each.revision for each in history if each.value] == revisions
+        assert watcher.history(key, since=revisions[1], until=revisions[2]).values == [
+            "2",
+            None,
+            "3",
+        ]
+        both = watcher.history([key, f"{fresh_key}/b"])
+        assert len(both) == len(watcher.history(fresh_key + "/", prefix=True)) == 8
+        assert repr(history) == "History(6 events)"
+        assert history.table(stable=True).splitlines()[1].split()[:2] == ["r1", "PUT"]
+        assert "deleted" in history._repr_html_()
+
+
+def test_history_goes_on_in_the_journal_where_etcd_has_forgotten(fresh_key: str) -> None:
+    with LocalEtcd(version="3.5") as etcd, Watcher(etcd.url, api="v3") as watcher:
+        watcher.put("a", "unseen")
+        watcher.add_key("a")
+        for value in "123":
+            newest = watcher.put("a", value)
+        watcher.sync()
+        compact(etcd, newest)
+        history = watcher.history("a")
+        assert (history.values, history.since) == (["1", "2", "3"], 3)
+        assert history[0].prev_value == "unseen"
+        with pytest.raises(Compacted) as caught:
+            watcher.history("a", since=1)
+        assert caught.value.revision == 3
+        assert watcher.history("a", since=4).values == ["2", "3"]
+        assert watcher.history("b").since == newest
+
+
+def test_history_on_v2_is_the_last_changes_that_the_server_has(etcd: LocalEtcd) -> None:
+    with Watcher(etcd.url, api="v2") as watcher:
+        revisions = [watcher.put("old", f"{number}") for number in range(1100)]
+        history = watcher.history("old")
+        assert 800 < len(history) <= 1000
+        assert history.values == [f"{number}" for number in range(1100)][-len(history) :]
+        assert history[-1].revision == revisions[-1]
+
+
+def test_what_was_made_up_after_a_loss_gives_way_to_what_the_store_tells(
+    store: FakeStore, watcher: Watcher
+) -> None:
+    watcher.add_key("a")
+    store.watch_number(1).hold()
+    for value in ("1", None, "2"):
+        store.commit(("a", value))
+    store.compact(4)
+    store.watch_number(1).hold(held=False)
+    watcher.sync()
+    assert any(event.synthetic for event in watcher.journal.events())
+    assert [(each.value, each.synthetic) for each in watcher.history("a")] == [("2", False)]
+
+
+@pytest.mark.parametrize("wrong", [{"since": 0}, {"until": 0}, {"until": "x"}])
+def test_history_of_no_revision_is_refused(watcher: Watcher, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        watcher.history("a", **wrong)
+
+
 # A recording has a past, too.
 
 
@@ -386,6 +465,7 @@ def test_the_past_of_a_replay_is_that_of_its_recording(
         replay.sync()
         for revision in range(1, 6):
             assert replay.at(revision) == watcher.at(revision)
+        assert replay.history("a").values == ["1", None]
         replay.replay.seek(3)
         replay.sync()
         assert replay.at(3) == watcher.at(3)
