@@ -116,7 +116,8 @@ class KeyPicker(LiveWidget):
                 "number": number,
                 "id": beginning.hex(),
                 "keys": [
-                    {"id": head.raw_key.hex(), "text": cell(head.raw_key)} for head in page.heads
+                    {"id": key.hex(), "text": cell(key)}
+                    for key in (self._as_written(head.raw_key) for head in page.heads)
                 ],
                 "adds": after is not None,
                 "after": None if page.after is None else page.after.hex(),
@@ -129,6 +130,10 @@ class KeyPicker(LiveWidget):
 
         ask = partial(self.watcher.list_keys, beginning, after=after, limit=self.page)
         asker.ask(self, "find", ask, take, failed)
+
+    def _as_written(self, raw: bytes) -> bytes:
+        """Give a key as people write it: on v2 `/nokia` is `nokia`."""
+        return raw.removeprefix(b"/") if self.watcher.api == "v2" else raw
 
     @property
     def chosen(self) -> list[str]:

@@ -43,15 +43,14 @@ def test_keys_that_begin_so_are_listed_page_by_page(
 ) -> None:
     for number in range(5):
         watcher.put(f"{fresh_key}-{number}", "v")
-    slash = "/" if watcher.api == "v2" else ""
     find(hands, f"{fresh_key}-", 1)
-    assert texts(hands) == [f"{slash}{fresh_key}-{number}" for number in range(3)]
+    assert texts(hands) == [f"{fresh_key}-{number}" for number in range(3)]
     found = hands.state["found"]
     assert found["count"] == (None if watcher.api == "v2" else 5)
     hands.say(ask="more", id=found["id"], after=found["after"], number=2)
     hands.wait(lambda state: state["found"]["number"] == 2)
     assert hands.state["found"]["adds"]
-    assert texts(hands) == [f"{slash}{fresh_key}-{number}" for number in (3, 4)]
+    assert texts(hands) == [f"{fresh_key}-{number}" for number in (3, 4)]
     assert hands.state["found"]["after"] is None
 
 
@@ -68,12 +67,11 @@ def test_what_is_chosen_is_watched(hands: Hands, watcher: Watcher, fresh_key: st
     hands.ask(ask="add", id=hands.state["found"]["keys"][0]["id"], prefix=False)
     hands.ask(ask="add", text=f"{fresh_key}-new", prefix=False)
     hands.ask(ask="add", text=f"{fresh_key}-all", prefix=True)
-    slash = "/" if watcher.api == "v2" else ""
-    assert watcher.keys == [f"{slash}{fresh_key}", f"{fresh_key}-new", f"{fresh_key}-all"]
+    assert watcher.keys == [f"{fresh_key}", f"{fresh_key}-new", f"{fresh_key}-all"]
     assert [each.prefix for each in watcher.watched_keys] == [False, False, True]
     hands.draw()
     assert tags(hands) == [
-        (f"{slash}{fresh_key}", False, 0),
+        (f"{fresh_key}", False, 0),
         (f"{fresh_key}-new", False, 0),
         (f"{fresh_key}-all", True, 0),
     ]

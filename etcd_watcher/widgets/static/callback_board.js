@@ -100,7 +100,11 @@ function applyBoard(state, message) {
 function drawCard(card, ask, manager) {
   const number = card.told.number;
   const id = `ew-card-${number}-${Math.random().toString(36).slice(2, 8)}`;
-  const name = h("h3", { class: "ew-card-name", id: `${id}-name` });
+  const fold = h("button", {
+    type: "button", class: "ew-card-fold", "aria-controls": `${id}-content`,
+    on: { click: () => ask({ card: number, collapsed: !card.told.collapsed }) },
+  });
+  const name = h("h3", { class: "ew-card-name" }, fold);
   const keys = h("span", { class: "ew-quiet ew-card-keys" });
   const counts = h("span", { class: "ew-card-counts" });
   const failed = h("span", { class: "ew-card-failed" });
@@ -115,14 +119,11 @@ function drawCard(card, ask, manager) {
     nothing,
     place,
   );
-  const fold = button("", () => ask({ card: number, collapsed: !card.told.collapsed }), {
-    "aria-controls": `${id}-content`,
-  });
   const clear = button("Clear", () => ask({ card: number, clear: true }));
   const el = h(
     "section",
-    { class: "ew-card", "aria-labelledby": `${id}-name` },
-    h("div", { class: "ew-bar ew-card-head" }, name, keys, h("span", { class: "ew-space" }), counts, failed, lagging, clear, fold),
+    { class: "ew-card" },
+    h("div", { class: "ew-bar ew-card-head" }, name, keys, h("span", { class: "ew-space" }), counts, failed, lagging, clear),
     content,
   );
 
@@ -156,15 +157,14 @@ function drawCard(card, ask, manager) {
     el,
     update(bounds) {
       const told = card.told;
-      setText(name, told.name);
+      setText(fold, told.name);
+      setAttribute(el, "aria-label", told.name);
       const shown = told.keys.join(", ") + (told.more_keys ? ` and ${count(told.more_keys)} more` : "");
       setText(keys, shown || "not subscribed");
       setText(counts, `${count(told.delivered)} delivered`);
       setText(failed, told.failed ? `✕ ${count(told.failed)} failed` : "");
       setText(lagging, told.lagging ? `⏳ ${count(told.lagging)} behind` : "");
       setAttribute(fold, "aria-expanded", String(!told.collapsed));
-      setText(fold, told.collapsed ? "Expand" : "Collapse");
-      setAttribute(fold, "aria-label", `${told.collapsed ? "Expand" : "Collapse"} ${told.name}`);
       setAttribute(clear, "aria-label", `Clear ${told.name}`);
       setAttribute(content, "aria-label", `Output of ${told.name}`);
       content.hidden = told.collapsed;

@@ -10,7 +10,7 @@ function renderEditor({ el, state, ask }) {
   const facts = h("p", { class: "ew-quiet ew-facts" });
   const readOnly = h("p", { class: "ew-quiet" },
     "Read-only. ", h("code", {}, "ValueEditor(watcher, read_only=False)"), " writes, too.");
-  const value = h("textarea", { class: "ew-field ew-mono ew-value", rows: "6", spellcheck: "false", id: `${id}-value` });
+  const value = h("textarea", { class: "ew-field ew-mono ew-edited", rows: "6", spellcheck: "false", id: `${id}-value` });
   const valueLabel = h("label", { for: `${id}-value` }, "Value");
   const escapes = h("input", { type: "checkbox" });
   const escaping = h("label", { class: "ew-label" }, escapes, h("span", {}, "with escapes such as \\x00 and \\\\"));
