@@ -82,7 +82,9 @@ def told(shown: list[tuple[str, str]]) -> Counter[str]:
 
 @contextmanager
 def running(path: Path) -> Iterator[Kernel]:
-    client = NotebookClient(read(path), timeout=60)
+    # In its own folder, where JupyterLab and nbval run it, too.
+    folder = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(read(path), timeout=60, resources=folder)
     with client.setup_kernel():
         yield Kernel(client)
 
