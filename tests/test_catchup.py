@@ -299,6 +299,32 @@ def test_what_was_deleted_in_history_that_the_server_dropped_is_told(
     assert gap in list(watcher.journal)
 
 
+def test_the_deletion_of_a_key_that_came_while_one_lagged_is_told(
+    opened: Callable[..., Watcher], store: FakeStore
+) -> None:
+    """The journal still tells of its coming, and the server no more of its going."""
+    watcher, reader = opened(journal_events=6), Reader()
+    watcher.on("", prefix=True)(reader)
+    fall_behind(watcher, store, reader, BOUND)
+    came = store.commit(("short", "v"))
+    store.commit(("k", "v"))
+    store.commit(("k", "v"))
+    store.commit(("short", None))
+    assert watcher._feed.wait_complete(store.now, PATIENCE)
+    reader.until = came
+    reader.go_on.set()
+    assert reader.stands_at_last.wait(PATIENCE)
+    for number in range(10):
+        store.commit(("k", str(number)))
+    assert watcher._feed.wait_complete(store.now, PATIENCE)
+    store.compact(store.now)
+    reader.until = None
+    reader.go_on.set()
+    watcher.sync()
+    told = [(each.value, each.synthetic) for each in reader.told if each.key == "short"]
+    assert told == [("v", False), (None, True)]
+
+
 def test_one_that_registers_a_key_while_it_lags_still_reads_the_journal(
     opened: Callable[..., Watcher], store: FakeStore
 ) -> None:

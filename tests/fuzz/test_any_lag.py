@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etcd_watcher import Event, Watcher
+from etcd_watcher import backoff as backoff_module
 from etcd_watcher import catchup as catchup_module
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import ConnectionFailed
@@ -20,28 +21,29 @@ from etcd_watcher.keys import KeyRange
 from tests.fake_store import PATIENCE, FakeStore
 from tests.fuzz.depth import drawn, patient
 
-MOMENT = 0.01
+MOMENT = 0.003
 """Seconds in which a reader has all that there is for it."""
 
 KEYS = ["k/a", "k/b", "k/c"]
 
 Step = tuple[str, int]
 
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(["put", "delete"]), st.integers(0, 2)),
-        st.tuples(st.just("many"), st.integers(1, 12)),
-        st.tuples(st.just("all"), st.integers(0, 2)),
-        st.tuples(st.sampled_from(["stand", "go on"]), st.integers(0, 1)),
-        st.tuples(st.sampled_from(["first reads", "second reads"]), st.integers(1, 9)),
-        st.tuples(st.just("compact"), st.integers(0, 6)),
-        st.tuples(st.just("hold"), st.just(0)),
-        st.tuples(st.just("let go"), st.just(0)),
-        st.tuples(st.just("break"), st.integers(0, 3)),
-        st.tuples(st.just("fail"), st.integers(1, 2)),
-    ),
-    max_size=24,
+WRITES = st.one_of(
+    st.tuples(st.sampled_from(["put", "delete"]), st.integers(0, 2)),
+    st.tuples(st.just("many"), st.integers(1, 12)),
+    st.tuples(st.just("all"), st.integers(0, 2)),
 )
+READS = st.one_of(
+    st.tuples(st.sampled_from(["stand", "go on"]), st.integers(0, 1)),
+    st.tuples(st.sampled_from(["first reads", "second reads"]), st.integers(1, 9)),
+)
+FAULTS = st.one_of(
+    st.tuples(st.just("compact"), st.integers(0, 6)),
+    st.tuples(st.sampled_from(["hold", "let go"]), st.just(0)),
+    st.tuples(st.just("break"), st.integers(0, 3)),
+    st.tuples(st.just("fail"), st.integers(1, 2)),
+)
+STEPS = st.lists(WRITES | READS | FAULTS, max_size=40)
 
 
 class Reader:
@@ -85,14 +87,16 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have mailboxes lag early, and catch up in small steps."""
     monkeypatch.setattr(mailbox_module, "MAILBOX_EVENTS", 4)
     monkeypatch.setattr(catchup_module, "CHUNK", 3)
-    monkeypatch.setattr(catchup_module, "RETRY", 0.005)
+    monkeypatch.setattr(catchup_module, "RETRY", 0.001)
+    monkeypatch.setattr(backoff_module, "FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(backoff_module, "LAST_BACKOFF", 0.01)
 
 
 @pytest.mark.usefixtures("_small")
-@drawn(few=100, many=1500)
+@drawn(few=300, many=6000)
 def test_in_the_end_everybody_believes_what_is_so(examples: int) -> None:
     @patient(examples)
-    @given(STEPS, st.sampled_from([1, 4, 100]), st.sampled_from([1, 3, 50]))
+    @given(STEPS, st.sampled_from([1, 4, 6, 9, 100]), st.sampled_from([1, 3, 50]))
     def believed(steps: list[Step], journal_events: int, at_once: int) -> None:
         store, readers = FakeStore(), [Reader(), Reader()]
         store.at_once = at_once

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,9 @@ Newest = Callable[[], int]
 
 PATIENCE = 60.0
 """Seconds after which what should come counts as never coming."""
+
+GUESTS_PATIENCE = 10.0
+"""Seconds that somebody who is about to leave waits for what is still to come."""
 
 ASK_AGAIN = 0.1
 """Seconds until one who could not subscribe tries again."""
@@ -213,11 +217,10 @@ class Audience:
 
     def _leave(self, guest: Listener, keys: Sequence[str]) -> None:
         revision = self._newest()
-        try:
-            self.watcher.sync(timeout=PATIENCE)
-        except TimeoutError as error:
-            self.troubles.append(f"{guest.name}: {error}")
-        else:
+        # In vain where others dawdle, or nobody can be reached. Whether it comes to an end once all
+        # is well is asked in the end.
+        with suppress(TimeoutError):
+            self.watcher.sync(timeout=GUESTS_PATIENCE)
             guest.until = revision
         tell = self._subscribed.pop(guest)
         guest.gaps = list(self.watcher.delivery(tell).gaps)
