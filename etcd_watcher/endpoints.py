@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from etcd_watcher.secret import Secret, conceal
 from etcd_watcher.table import one_line
 
 __all__ = ["DEFAULT_ENDPOINTS", "Credentials", "is_loopback", "parse_endpoints"]
@@ -39,6 +40,9 @@ class Credentials:
     ca_cert: str | None = None
     cert: str | None = None
     key: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "password", conceal(self.password))
 
     def completed_from(self, environ: Mapping[str, str]) -> Credentials:
         """Take etcdctl's environment variables for what is not given here; unchecked."""
@@ -109,7 +113,7 @@ def parse_endpoints(
     -------
     endpoints, user, password
     """
-    texts = given.split(",") if isinstance(given, str) else list(given)
+    texts = conceal(given.split(",") if isinstance(given, str) else list(given))
     if not texts:
         raise ValueError("no endpoint given: pass a URL such as http://127.0.0.1:2379")
     user = password = None
@@ -120,14 +124,28 @@ def parse_endpoints(
                 f"an endpoint is a URL as text, such as http://127.0.0.1:2379, "
                 f"not {type(text).__name__}: write it as http://HOST:PORT"
             )
-        url, parts_user, parts_password = _parse(text.strip(), tls=tls)
-        user, password = user or parts_user, password or parts_password
-        if url not in urls:
-            urls.append(url)
+        found = _parse(text.strip(), tls=tls)
+        if found.complaint:
+            raise ValueError(found.complaint)
+        user, password = user or found.user, password or found.password
+        if found.url not in urls:
+            urls.append(found.url)
     return tuple(urls), user, password
 
 
-def _parse(text: str, *, tls: bool) -> tuple[str, str | None, str | None]:
+class _Endpoint(NamedTuple):
+    url: str
+    user: str | None = None
+    password: str | None = None
+    complaint: str = ""
+    """What is wrong with it, if anything; then the rest says nothing."""
+
+
+def _parse(text: str, *, tls: bool) -> _Endpoint:
+    """Take a URL to pieces; give what is wrong with it where that cannot be done.
+
+    Nothing is raised out of here, because a traceback may show variables, and these hold the text.
+    """
     full = text if "://" in text else f"{'https' if tls else 'http'}://{text}"
     advice = "write it as http://HOST:PORT or https://HOST:PORT"
     # The text may hold a password, anywhere if it is mistyped, and so may the errors of urlsplit: it
@@ -137,24 +155,24 @@ def _parse(text: str, *, tls: bool) -> tuple[str, str | None, str | None]:
         parts = urlsplit(full)
         host, scheme = parts.hostname, parts.scheme
     except ValueError:
-        raise ValueError(f"{typed} is no URL: {advice}") from None
+        return _Endpoint("", complaint=f"{typed} is no URL: {advice}")
     named = f"the endpoint {host!r}" if host and typed == "an endpoint" else typed
     if "://" in text and scheme not in ("http", "https"):
-        raise ValueError(f"{named} has the scheme {scheme!r}: {advice}")
+        return _Endpoint("", complaint=f"{named} has the scheme {scheme!r}: {advice}")
     try:
         port = parts.port
     except ValueError:
-        raise ValueError(f"{named} has no usable port: {advice}") from None
+        port = 0
     if port == 0:
-        raise ValueError(f"{named} has no usable port: {advice}")
+        return _Endpoint("", complaint=f"{named} has no usable port: {advice}")
     if not host or any(char.isspace() for char in full):
-        raise ValueError(f"{typed} names no host: {advice}")
+        return _Endpoint("", complaint=f"{typed} names no host: {advice}")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"{named} has something behind its port: {advice}")
+        return _Endpoint("", complaint=f"{named} has something behind its port: {advice}")
     host = f"[{host}]" if ":" in host else host
     user = None if parts.username is None else unquote(parts.username)
-    password = None if parts.password is None else unquote(parts.password)
-    return f"{scheme}://{host}:{port or 2379}", user, password
+    password = None if parts.password is None else Secret(unquote(parts.password))
+    return _Endpoint(f"{scheme}://{host}:{port or 2379}", user, password)
 
 
 def is_loopback(url: str) -> bool:

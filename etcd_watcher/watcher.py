@@ -23,6 +23,7 @@ from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.recording.file import Recording
 from etcd_watcher.registry import Registry, subscribers
+from etcd_watcher.secret import conceal
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.open import APIS
 from etcd_watcher.subscriber import (
@@ -105,6 +106,7 @@ class Watcher(Witness):
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
         timeout = seconds("request_timeout", request_timeout)
+        endpoints, password = conceal(endpoints), conceal(password)
         self._server = endpoints
         """Kept: a `LocalEtcd` goes with its last reference, and it has to stay for as long as we."""
         credentials = Credentials(user, password, ca_cert, cert, key)

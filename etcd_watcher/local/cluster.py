@@ -19,6 +19,7 @@ from etcd_watcher.local.member import Member
 from etcd_watcher.local.membership import compact, revision
 from etcd_watcher.local.security import Security
 from etcd_watcher.local.users import Users
+from etcd_watcher.secret import conceal
 
 __all__ = ["LocalCluster"]
 
@@ -97,6 +98,7 @@ class LocalCluster:
         password: str | None = None,
         token_ttl: float | None = None,
     ) -> None:
+        password = conceal(password)
         if os.name != "posix":
             raise EtcdWatcherError("LocalCluster needs Linux or macOS.")
         if size not in SIZES:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
+from etcd_watcher.secret import Secret
 
 __all__ = ["Gateway", "Login"]
 
@@ -86,9 +87,11 @@ class Gateway:
             headers["Content-Type"] = kind or "application/x-www-form-urlencoded"
         if self.login is not None and path.startswith("/v2"):
             pair = f"{self.login.user}:{self.login.password}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+            headers["Authorization"] = Secret(f"Basic {base64.b64encode(pair).decode()}")
+            del pair
         elif self.login is not None and self.login.token is not None:
             headers["Authorization"] = self.login.token
+        reason = ""
         with closing(self._connection()) as connection:
             try:
                 connection.request(method, path, body, headers)
@@ -96,7 +99,9 @@ class Gateway:
                 text = response.read()
             except (OSError, http.client.HTTPException) as error:
                 reason = str(error) or type(error).__name__
-                raise ConnectionFailed.to([self._url], reason) from error
+        del body  # which may hold a password, as may the frames of an error that came up here
+        if reason:
+            raise ConnectionFailed.to([self._url], reason)
         try:
             answer = json.loads(text)
         except ValueError:
@@ -112,7 +117,7 @@ class Gateway:
         if self.login is not None:
             nobody = replace(self, login=None)
             who = {"name": self.login.user, "password": self.login.password}
-            self.login.token = nobody.ask("auth/authenticate", **who)["token"]
+            self.login.token = Secret(nobody.ask("auth/authenticate", **who)["token"])
 
     def _connection(self) -> http.client.HTTPConnection:
         if self.context is None:

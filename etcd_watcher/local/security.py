@@ -12,6 +12,7 @@ from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local.certificates import Certificates, make_signing_keys, write_secret
 from etcd_watcher.local.gateway import Gateway, Login
 from etcd_watcher.local.users import Users, switch_on
+from etcd_watcher.secret import Secret
 
 __all__ = ["Security"]
 
@@ -69,7 +70,7 @@ class Security:
         if token_ttl is not None and not 1 <= token_ttl < float("inf"):
             raise ValueError(f"token_ttl is a time from 1 second up, not {token_ttl!r}")
         if user is not None and not password:
-            password = secrets.token_urlsafe(12)
+            password = Secret(secrets.token_urlsafe(12))
         certificates = Certificates(user=user) if tls is True else tls or None
         made = cls(certificates, client_cert, user, password, token_ttl)
         if token_ttl is not None:

@@ -16,6 +16,7 @@ from etcd_watcher.local.membership import compact, revision
 from etcd_watcher.local.security import Security
 from etcd_watcher.local.single import Single
 from etcd_watcher.local.users import Users
+from etcd_watcher.secret import conceal
 
 __all__ = ["LocalEtcd"]
 
@@ -105,6 +106,7 @@ class LocalEtcd:
         password: str | None = None,
         token_ttl: float | None = None,
     ) -> None:
+        password = conceal(password)
         if os.name != "posix":
             raise EtcdWatcherError(
                 "LocalEtcd needs Linux or macOS. Start etcd by other means and give its URL to "

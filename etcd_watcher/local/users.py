@@ -14,6 +14,7 @@ from urllib.parse import quote
 from etcd_watcher.errors import RequestRejected
 from etcd_watcher.keys import KeyRange, to_bytes
 from etcd_watcher.local.gateway import Gateway, Login
+from etcd_watcher.secret import Secret, conceal
 
 __all__ = ["Users", "switch_on"]
 
@@ -51,6 +52,7 @@ class Users:
         read, write : iterable of str
             Prefixes: "news/", or "" for everything.
         """
+        password = conceal(password)
         reads, writes = _several(read), _several(write)
         self._ask("user/add", name=name, password=password)
         self._ask("role/add", name=name)
@@ -71,6 +73,7 @@ class Users:
 
     def change_password(self, name: str, password: str) -> None:
         """Give a user another password. Who is logged in has to log in again."""
+        password = conceal(password)
         self._ask("user/changepw", name=name, password=password)
         if self._v2:
             self._put_v2(f"users/{quote(name)}", user=name, password=password)
@@ -123,7 +126,8 @@ def switch_on(gateway: Gateway, user: str, password: str, *, v2: bool) -> Login:
             raise
     else:
         return Login(user, password)
-    known = {user: password} if user == ROOT else {ROOT: secrets.token_urlsafe(12), user: password}
+    made_up = Secret(secrets.token_urlsafe(12))
+    known = {user: password} if user == ROOT else {ROOT: made_up, user: password}
     with suppress(RequestRejected):  # we were interrupted behind this before
         gateway.ask("auth/role/add", name=ROOT)
     for name, word in known.items():
@@ -142,8 +146,9 @@ def switch_on(gateway: Gateway, user: str, password: str, *, v2: bool) -> Login:
 
 
 def _v2(gateway: Gateway, method: str, path: str, **fields: Any) -> None:
-    body = json.dumps(fields).encode()
-    status, answer = gateway.exchange(method, f"/v2/auth/{path}", body, kind="application/json")
+    status, answer = gateway.exchange(
+        method, f"/v2/auth/{path}", json.dumps(fields).encode(), kind="application/json"
+    )
     if status >= http.HTTPStatus.BAD_REQUEST:
         raise RequestRejected(f"v2/auth/{path}: {answer.get('message', status)}")
 

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from etcd_watcher.endpoints import Credentials
+from etcd_watcher.secret import Secret
 from etcd_watcher.stores.v2_wire import TransportFailed, Waker, Wire
 
 __all__ = ["Connection", "Reply", "Silence"]
@@ -87,11 +88,12 @@ class Connection:
         self.deadline = self.patience = self.acknowledged = 0.0
         self._host, self._port = parts.hostname or "", parts.port or 0
         self._context = context if parts.scheme == "https" else None
-        self._common = f"Host: {parts.netloc}\r\n"
+        self._common = Secret(f"Host: {parts.netloc}\r\n")
         if credentials.user is not None:
             # python-etcd would encode this as Latin-1, which not every name and password has.
             pair = f"{credentials.user}:{credentials.password or ''}".encode()
-            self._common += f"Authorization: Basic {base64.b64encode(pair).decode()}\r\n"
+            login = f"Authorization: Basic {base64.b64encode(pair).decode()}\r\n"
+            self._common = Secret(self._common + login)
         self._wire: Wire | None = None
         self._begin_anew()
 
@@ -192,7 +194,20 @@ class Connection:
     def _ask(self, requests: list[tuple[str, str]], body: str | None) -> None:
         if not self.busy:
             self.acknowledged = 0.0
-        text = self._common
+        try:
+            if self._wire is None:
+                self._wire = Wire(self._host, self._port, self._context, self.waker, self.deadline)
+            else:
+                self._reused = True
+            # In a memoryview, which does not show in a traceback what it is of: the login.
+            self._wire.send(memoryview(self._text(requests, body)), self.waker, self.deadline)
+        except BaseException:
+            self.close()
+            raise
+        self._asked.extend(requests)
+
+    def _text(self, requests: list[tuple[str, str]], body: str | None) -> bytes:
+        text: str = self._common
         if body is not None:
             text += (
                 "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -200,16 +215,7 @@ class Connection:
             )
         text += f"\r\n{body or ''}"
         text = "".join(f"{method} {target} HTTP/1.1\r\n{text}" for method, target in requests)
-        try:
-            if self._wire is None:
-                self._wire = Wire(self._host, self._port, self._context, self.waker, self.deadline)
-            else:
-                self._reused = True
-            self._wire.send(text.encode("ascii"), self.waker, self.deadline)
-        except BaseException:
-            self.close()
-            raise
-        self._asked.extend(requests)
+        return text.encode("ascii")
 
     def _receive(self, *, polls: bool) -> None:
         """Add what comes next to the buffer."""

@@ -154,9 +154,8 @@ class Wire:
         """Tell whether the other side has closed a connection that lay idle."""
         return bool(_ready(self._socket, None, 0))
 
-    def send(self, content: bytes, waker: Waker, until: float) -> None:
+    def send(self, left: memoryview, waker: Waker, until: float) -> None:
         """Send it all."""
-        left = memoryview(content)
         while left:
             try:
                 left = left[self._socket.send(left) :]

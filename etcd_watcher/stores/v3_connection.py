@@ -21,6 +21,7 @@ from etcd_watcher.errors import (
     RequestRejected,
     StoreClosed,
 )
+from etcd_watcher.secret import Secret
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.diagnosis import diagnose
 from etcd_watcher.stores.proxies import proxy_to
@@ -128,14 +129,18 @@ class Connection:
         return True
 
     def _log_in(self, timeout: float) -> str:
-        request = wire.AuthenticateRequest(
-            name=self._credentials.user, password=self._credentials.password
-        )
+        log_in, user = self.calls["authenticate"], self._credentials
         try:
-            return str(self.calls["authenticate"](request, timeout=timeout).token)
+            reply = log_in(
+                wire.AuthenticateRequest(name=user.user, password=user.password), timeout=timeout
+            )
+        except ValueError:
+            failure: Exception = StoreClosed("the connection was closed before a login")
         except grpc.RpcError as error:
-            # Not `from error`: a debugger that shows the frames there would show the request.
-            raise self.explain(error) from None
+            failure = self.explain(error)
+        else:
+            return Secret(reply.token)
+        raise failure  # out here, so that it does not lead to the frames with the request
 
     def explain(self, error: grpc.RpcError) -> Exception:
         """Give the error of ours that says what this one of gRPC's means."""
@@ -178,6 +183,10 @@ class Connection:
         self.channel.close()
 
 
+def _content(path: str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()
+
+
 def _serialize(message: Any) -> bytes:
     return bytes(message.SerializeToString())
 
@@ -206,9 +215,7 @@ def _open_channel(endpoint: str, credentials: Credentials, *, proxied: bool) -> 
     target = url.netloc
     if url.scheme == "http":
         return grpc.insecure_channel(target, options=options)
-    key, cert = (
-        None if path is None else Path(path).read_bytes()
-        for path in (credentials.key, credentials.cert)
+    secrets = grpc.ssl_channel_credentials(
+        authorities(credentials), _content(credentials.key), _content(credentials.cert)
     )
-    secrets = grpc.ssl_channel_credentials(authorities(credentials), key, cert)
     return grpc.secure_channel(target, secrets, options=options)

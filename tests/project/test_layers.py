@@ -25,6 +25,7 @@ FLOORS = [
         "interactive",
         "background",
         "endpoints",
+        "secret",
     },
     {
         "stores",
