@@ -114,6 +114,22 @@ class Demux:
             self.publish(events, gap)
         self.complete = revision
 
+    def known(self, scope: KeyRange) -> list[bytes]:
+        """Give the keys of a range that somebody may believe to exist.
+
+        Not those that a census found although they had come behind all that was published, unless
+        somebody has subscribed since.
+        """
+        return [key for key in self.lives.within(scope) if self._is_known(key)]
+
+    def _is_known(self, key: bytes) -> bool:
+        born = self.lives.born(key)
+        return born <= self.complete or any(
+            subscription.start >= born
+            for route in self.router.match(key)
+            for subscription, _ in route.subscriptions
+        )
+
     def _lagging_since(self) -> int:
         """Give the newest revision from which a mailbox has still to be told; 0 where none lags."""
         if not self._lagging:

@@ -346,7 +346,7 @@ class Feed:
             scope, after = self._scope, self._demux.complete
             if scope is None:
                 return None
-            known = self._demux.lives.within(scope)
+            known = self._demux.known(scope)
         try:
             gap, events, revision = resync(self._store, scope, after, lost, known, self._timeout)
         except StoreClosed:

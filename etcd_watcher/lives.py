@@ -86,6 +86,10 @@ class Lives:
             return [scope.start] if scope.start in self._born else []
         return [key for key in self._born if key in scope]
 
+    def born(self, key: bytes) -> int:
+        """Give the revision since which a key exists that does."""
+        return self._born[key]
+
     def forget_graves(self) -> None:
         """Forget the lives that have ended: nobody lags any more."""
         self._graves.clear()

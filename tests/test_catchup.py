@@ -299,6 +299,28 @@ def test_what_was_deleted_in_history_that_the_server_dropped_is_told(
     assert gap in list(watcher.journal)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_key_that_came_and_went_in_a_loss_is_news_only_to_who_subscribed_in_between(
+    opened: Callable[..., Watcher], store: FakeStore, *, late: bool
+) -> None:
+    """A census may find such a key, because it asks the server while the feed is behind."""
+    watcher, reader, guest = opened(), Reader(), Reader()
+    watcher.on("k", prefix=True)(reader)
+    assert watcher._census.wait(PATIENCE)
+    store.watch_number(1).hold()
+    store.commit(("k/short", "v"))
+    watcher._census.ask([KeyRange.of_prefix(b"k")])
+    assert watcher._census.wait(PATIENCE)
+    if late:
+        watcher.on("k", prefix=True)(guest)
+    store.commit(("k/short", None))
+    store.compact(store.commit(("k/other", "v")))
+    store.watch_number(1).hold(held=False)
+    watcher.sync()
+    assert [each.key for each in reader.told] == ["k/other", "k/short"][: 1 + late]
+    assert [each.key for each in guest.told] == (["k/other", "k/short"] if late else [])
+
+
 def test_the_deletion_of_a_key_that_came_while_one_lagged_is_told(
     opened: Callable[..., Watcher], store: FakeStore
 ) -> None:
