@@ -16,6 +16,7 @@ from etcd_watcher.widgets.key_tree import KeyTree
 from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.status_bar import StatusBar
 from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
+from etcd_watcher.widgets.timeline import Timeline
 from etcd_watcher.widgets.value_editor import ValueEditor
 
 __all__ = ["Dashboard"]
@@ -24,8 +25,9 @@ __all__ = ["Dashboard"]
 class Dashboard(LiveWidget):
     """Everything about one watcher: choose keys and subscribers, see what happens, write values.
 
-    A node that is chosen in the tree narrows the log and opens in the editor. Each part is a widget
-    of its own, and an attribute here.
+    A node that is chosen in the tree narrows the log and the timeline, and a key opens in the
+    editor; a span that is marked in the timeline narrows the log. Each part is a widget of its own,
+    and an attribute here.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ class Dashboard(LiveWidget):
     subscriber_picker : SubscriberPicker
     callback_board : CallbackBoard
     event_log : EventLog
+    timeline : Timeline
     key_tree : KeyTree
     value_editor : ValueEditor
 
@@ -70,6 +73,7 @@ class Dashboard(LiveWidget):
         self.subscriber_picker = SubscriberPicker(watcher, **kept)
         self.callback_board = CallbackBoard(watcher, **kept)
         self.event_log = EventLog(watcher, **kept)
+        self.timeline = Timeline(watcher, **kept)
         self.key_tree = KeyTree(watcher, **kept)
         self.value_editor = ValueEditor(watcher, read_only=self.read_only, **kept)
         self._parts = {
@@ -78,16 +82,23 @@ class Dashboard(LiveWidget):
             "subscribers": ("Subscribers", self.subscriber_picker),
             "board": ("Callbacks", self.callback_board),
             "log": ("Events", self.event_log),
+            "timeline": ("Timeline", self.timeline),
             "tree": ("All keys", self.key_tree),
             "editor": ("Value", self.value_editor),
         }
         for _, part in self._parts.values():
             part.part_of = self
         self.key_tree.observe(self._follow_tree, ["within", "only"])
+        self.timeline.observe(self._follow_timeline, ["between"])
+
+    def _follow_timeline(self, _: object) -> None:
+        """Show the events of the span that was marked."""
+        self.event_log.between = self.timeline.between
 
     def _follow_tree(self, _: object) -> None:
         """Show what was chosen in the tree."""
-        self.event_log.within = self.key_tree.only or self.key_tree.within
+        for each in (self.event_log, self.timeline):
+            each.only, each.within = self.key_tree.only, self.key_tree.within
         if self.key_tree.only:
             self.value_editor.key = self.key_tree.only
 

@@ -55,8 +55,16 @@ def test_what_is_chosen_in_the_tree_narrows_the_log_and_opens_in_the_editor(
     assert dashboard.value_editor.key == ""
     dashboard.key_tree.within = ""
     dashboard.key_tree.only = "sensors/door"
-    assert dashboard.event_log.within == "sensors/door"
+    assert dashboard.event_log.only == "sensors/door"
+    assert dashboard.timeline.only == "sensors/door"
     assert dashboard.value_editor.key == "sensors/door"
+
+
+def test_a_span_that_is_marked_in_the_timeline_narrows_the_log(dashboard: Dashboard) -> None:
+    dashboard.timeline.between = (1.0, 2.0)
+    assert dashboard.event_log.between == (1.0, 2.0)
+    dashboard.timeline.between = None  # type: ignore[assignment]  # it may be
+    assert dashboard.event_log.between is None
 
 
 def test_parts_can_be_folded_and_a_new_page_knows(dashboard: Dashboard) -> None:
