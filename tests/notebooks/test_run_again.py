@@ -23,6 +23,9 @@ LEFT = """
 def left():
     import gc, threading, psutil
     gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == "etcd_watcher-ask":  # it waits a moment for further questions
+            thread.join(10)
     me = psutil.Process()
     return {
         "threads": sorted(t.name for t in threading.enumerate() if "etcd_watcher" in t.name),
@@ -70,7 +73,8 @@ def shown_by(cell: NotebookNode) -> list[tuple[str, str]]:
         if output.output_type == "stream":
             shown.append((output.name, output.text))
         else:
-            shown += sorted(output.data.items())
+            # Which model a widget has is another at each run.
+            shown += sorted(each for each in output.data.items() if "widget-view" not in each[0])
     return shown
 
 
