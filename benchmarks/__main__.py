@@ -23,6 +23,7 @@ from benchmarks.fanout import fan_out, many_keys
 from benchmarks.live import live
 from benchmarks.measure import Measurement, Size
 from benchmarks.memory import memory
+from benchmarks.recording import recording
 from benchmarks.slow import slow
 from benchmarks.start import start
 from benchmarks.sync import sync
@@ -40,6 +41,7 @@ WORKLOADS: dict[str, Workload] = {
     "slow": slow,
     "memory": memory,
     "v2": v2,
+    "recording": recording,
     "sync": sync,
     "start": start,
     "beside": beside,
