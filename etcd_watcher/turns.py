@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 
 from etcd_watcher.mailbox import DELIVERING, Mailbox
 from etcd_watcher.pool import LOOP_LOOK, deliver, running_loop
@@ -60,9 +61,9 @@ class Turns:
                 self._current = mailbox = self._due[0]
                 self._due.popleft()
                 self._resumed = False
-            DELIVERING.set(mailbox)
-            outcome = deliver(mailbox, self._resume)
-            DELIVERING.set(None)
+            # As live, what one subscriber's callbacks set in their context no other one sees.
+            context, give_back = mailbox.way or self._way(mailbox)
+            outcome = context.run(deliver, mailbox, give_back)
             with self._changed:
                 if outcome == "parked":
                     self._wait_for_loop(mailbox)
@@ -71,6 +72,12 @@ class Turns:
                 self._current = None
                 self._changed.notify_all()
             self.on_rest()
+
+    def _way(self, mailbox: Mailbox) -> tuple[Context, Callable[[], None]]:
+        context = Context()
+        context.run(DELIVERING.set, mailbox)
+        mailbox.way = context, self._resume
+        return mailbox.way
 
     def _wait_for_loop(self, mailbox: Mailbox) -> None:
         while not self._changed.wait_for(lambda: self._resumed or self._closed, LOOP_LOOK):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 
@@ -81,6 +82,20 @@ def test_one_that_is_scheduled_twice_waits_once(turns: Turns) -> None:
     go_on.set()
     assert turns.settle(2, PATIENCE) == []
     assert told == [1, 2]
+
+
+def test_what_one_sets_in_its_context_no_other_sees(turns: Turns) -> None:
+    mood: ContextVar[str] = ContextVar("mood", default="calm")
+    seen: list[str] = []
+
+    def call(_: Event) -> None:
+        seen.append(mood.get())
+        mood.set("upset")
+
+    subscription = Subscription("", ALL, True, "a", call)  # noqa: FBT003
+    turns.schedule([mailbox("a", subscription, 1, 2), mailbox("b", subscription, 1)])
+    assert turns.settle(2, PATIENCE) == []
+    assert seen == ["calm", "upset", "calm"]
 
 
 def test_a_loop_that_was_closed_holds_up_nobody(turns: Turns) -> None:
