@@ -190,16 +190,16 @@ class Demux:
             self.journal.append([status])
 
     def _wake(self, mailboxes: dict[Mailbox, None], gap: Gap | None) -> None:
-        for_workers = []
-        for mailbox in mailboxes:
-            if gap is not None:
+        if gap is not None:
+            for mailbox in mailboxes:
                 mailbox.stand_in(gap)
-            if mailbox.notify is None:
-                for_workers.append(mailbox)
-            else:
-                mailbox.notify()
+        for_workers = [each for each in mailboxes if each.notify is None]
         if for_workers:
             self.pool.schedule(for_workers)
+        if len(for_workers) < len(mailboxes):
+            for mailbox in mailboxes:
+                if mailbox.notify is not None:
+                    mailbox.notify()
 
     def refill_from_journal(self, mailbox: Mailbox, limit: int) -> bool:
         """Give a lagging mailbox its next events from the journal, and make it live at the end.
