@@ -111,6 +111,14 @@ def check_since(since: object) -> None:
         raise ValueError(f"since={since!r}: give a revision, 1 or more")
 
 
+def check_history_watchers(watchers: object) -> None:
+    """Check how many watchers may read the past at one time; None is the usual number."""
+    if watchers is None:
+        return
+    if isinstance(watchers, bool) or not isinstance(watchers, int) or not 1 <= watchers <= 100:  # noqa: PLR2004
+        raise ValueError(f"history_watchers={watchers!r}: give a whole number, 1 to 100")
+
+
 def check_ttl(ttl: object) -> None:
     """Check a time to live; None is none."""
     if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):

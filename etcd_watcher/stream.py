@@ -102,10 +102,16 @@ class EventStream:
         return self
 
     def __next__(self) -> Event:
-        while not self._mailbox.closed:
-            event = self._pop()
-            if event is not None:
-                return event
+        mailbox = self._mailbox
+        queue = mailbox.queue
+        while not mailbox.closed:
+            if queue:  # as `_pop`, without a call for each event
+                event, _ = queue.popleft()
+                if event is not self._last:
+                    self._last = event
+                    mailbox.delivery.delivered += 1
+                    return event
+                continue
             if not self._refill():
                 self._signal.wait(self._ready)
         raise StopIteration

@@ -25,6 +25,7 @@ from etcd_watcher.recording.file import Recording
 from etcd_watcher.registry import Registry, subscribers
 from etcd_watcher.secret import conceal
 from etcd_watcher.stores.base import Store
+from etcd_watcher.stores.history import KeepsHistory
 from etcd_watcher.stores.open import APIS
 from etcd_watcher.subscriber import (
     Delivery,
@@ -69,6 +70,9 @@ class Watcher(Witness):
     speed : float or "max", optional
         For a `Recording`: how many times as fast as it was recorded it is played; "max" for without
         a pause. `watcher.replay` plays, pauses, steps and seeks.
+    history_watchers : int, optional
+        How many watchers may read the past at one time (v3), 1 to 100, by default 100. Fewer are
+        slower: 1 is what other clients do.
 
     Raises
     ------
@@ -102,15 +106,19 @@ class Watcher(Witness):
         journal_bytes: int = 64 * 1024 * 1024,
         request_timeout: float = 5.0,
         speed: float | str | None = None,
+        history_watchers: int | None = None,
     ) -> None:
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
         timeout = seconds("request_timeout", request_timeout)
+        given.check_history_watchers(history_watchers)
         endpoints, password = conceal(endpoints), conceal(password)
         self._server = endpoints
         """Kept: a `LocalEtcd` goes with its last reference, and it has to stay for as long as we."""
         credentials = Credentials(user, password, ca_cert, cert, key)
         store = connect(endpoints, api=api, credentials=credentials, speed=speed)
+        if history_watchers is not None and isinstance(store, KeepsHistory):
+            store.history_watchers = history_watchers
         super().__init__(store, timeout)
         self._journal = Journal(journal_events, journal_bytes, self._store.key_range)
         self._pool = make_pool(store)

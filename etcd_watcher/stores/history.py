@@ -20,6 +20,9 @@ soon, and the next within 0.1 s."""
 class KeepsHistory(Protocol):
     """A store with a way of its own to read the past, faster than by a watch that begins there."""
 
+    history_watchers: int
+    """How many watchers may read at one time."""
+
     def history(
         self, scope: KeyRange, first: int, last: int
     ) -> Generator[list[Event], None, int] | None:

@@ -92,7 +92,7 @@ class V3Store:
         """A key that somebody is interested in: it may be the first that we may read."""
         self._allowed: list[KeyRange] | None = None
         """What our user may read, as far as we were told; None for everything."""
-        self._history_watchers = history_watchers
+        self.history_watchers = history_watchers
         self._histories: set[Segments] = set()
         """What reads the past at present."""
 
@@ -367,7 +367,7 @@ class V3Store:
 
     def _history(self, scope: KeyRange, first: int, last: int) -> Generator[list[Event], None, int]:
         connection = self._connect()
-        segments = Segments(connection, scope, first, last, self._history_watchers)
+        segments = Segments(connection, scope, first, last, self.history_watchers)
         try:
             with self._lock:
                 if self._closed:

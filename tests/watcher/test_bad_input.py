@@ -229,3 +229,14 @@ def test_keys_too_long_for_one_watch_are_refused_at_once_and_hurt_no_other(
         watcher.put(fresh_key, "on it goes")
         watcher.sync()
         assert news.values == ["on it goes"]
+
+
+@pytest.mark.parametrize("watchers", [0, 101, True, "1", 2.0])
+def test_no_number_of_watchers_for_the_past(etcd: LocalEtcd, watchers: object) -> None:
+    with pytest.raises(ValueError, match="1 to 100"):
+        Watcher(etcd.url, history_watchers=watchers)  # type: ignore[arg-type]
+
+
+def test_the_number_of_watchers_for_the_past_can_be_turned_down(etcd: LocalEtcd) -> None:
+    with Watcher(etcd.url, api="v3", history_watchers=1) as watcher:
+        assert watcher._store.history_watchers == 1  # type: ignore[attr-defined]
