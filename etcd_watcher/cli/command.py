@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from etcd_watcher.cli.lines import say
-from etcd_watcher.cli.options import make_parser
+from etcd_watcher.cli.options import parse
 from etcd_watcher.errors import Compacted, EtcdWatcherError
 
 __all__ = ["run"]
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may have fewer characters than we
             stream.reconfigure(errors="backslashreplace")
-    options = make_parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         status: int = importlib.import_module(options.run).run(options)
     except Compacted as error:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["make_parser"]
+__all__ = ["parse"]
 
 EXAMPLES = """\
 examples:
@@ -15,6 +15,7 @@ examples:
   etcd-watcher watch --prefix /jobs/         … of all keys that start with /jobs/
   etcd-watcher watch --prefix '' | jq .key   JSON lines, as always behind a pipe
   etcd-watcher record day.jsonl --prefix ''  keep it all in a file
+  etcd-watcher replay day.jsonl              … and print it, without a server
   etcd-watcher COMMAND --help                what a command takes, with examples
 """
 
@@ -39,14 +40,32 @@ The file is JSON lines, only ever added to; what is in it stays readable whateve
 program. What was in the keys is in the file: if those are secrets, it is one.
 """
 
+REPLAY_EXAMPLES = """\
+examples:
+  etcd-watcher replay lesson.jsonl
+  etcd-watcher replay lesson.jsonl --speed 10 --prefix /jobs/
+  etcd-watcher replay lesson.jsonl --speed max --json | jq -r .key | sort | uniq -c
+"""
+
 SERVER = """\
 Without these options the environment's ETCDCTL_ENDPOINTS, ETCDCTL_CACERT, ETCDCTL_CERT,
 ETCDCTL_KEY, ETCDCTL_USER and ETCDCTL_PASSWORD hold, as for etcdctl, then http://127.0.0.1:2379.
 """
 
 
-def make_parser(environ: Mapping[str, str] = os.environ) -> argparse.ArgumentParser:
-    """Make the parser of the whole command."""
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Give what the arguments mean; end the program where that is help, or nothing."""
+    parser, commands = _parsers(os.environ)
+    if arguments and arguments[0] in commands:
+        # Keys may stand before, between and behind options.
+        return commands[arguments[0]].parse_intermixed_args(arguments[1:])
+    return parser.parse_args(arguments)
+
+
+def _parsers(
+    environ: Mapping[str, str],
+) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """Make the parser of the whole command, and those of its parts."""
     parser = argparse.ArgumentParser(
         prog="etcd-watcher",
         description="See what changes in an etcd cluster.",
@@ -81,7 +100,25 @@ def make_parser(environ: Mapping[str, str] = os.environ) -> argparse.ArgumentPar
     )
     record.add_argument("--overwrite", action="store_true", help="begin the file anew")
     record.set_defaults(run="etcd_watcher.cli.record")
-    return parser
+    replay = commands.add_parser(
+        "replay",
+        parents=[file, _keys(nargs="*"), output],
+        help="print a recording as it was recorded",
+        description="Print what is in a recording, at the pace at which it was recorded. No server "
+        "is needed.",
+        epilog=REPLAY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    replay.add_argument(
+        "--speed",
+        metavar="TIMES",
+        type=lambda text: text if text == "max" else float(text),
+        default=1.0,
+        help="so many times as fast, or max: all at once (default: 1)",
+    )
+    replay.set_defaults(run="etcd_watcher.cli.replay")
+    return parser, commands.choices
 
 
 class _Version(argparse.Action):
@@ -109,11 +146,11 @@ def _since() -> argparse.ArgumentParser:
     return parent
 
 
-def _keys() -> argparse.ArgumentParser:
+def _keys(nargs: str = "+") -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parent.add_argument("key", metavar="KEY", nargs="+", type=os.fsencode, help="a key of etcd")
+    parent.add_argument("key", metavar="KEY", nargs=nargs, type=os.fsencode, help="a key of etcd")
     parent.add_argument(
-        "--prefix", action="store_true", help="watch all that starts with KEY ('' for all keys)"
+        "--prefix", action="store_true", help="all that starts with KEY ('' for all keys)"
     )
     return parent
 

@@ -135,9 +135,12 @@ def test_a_closed_terminal_leaves_nothing_behind(
     assert shown.wait() == -signal.SIGHUP
 
 
-def test_what_is_ignored_stays_ignored(start: Start, fresh_key: str, since: str) -> None:
-    process = start(
-        "watch", fresh_key, since, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def test_what_is_ignored_stays_ignored(
+    environment: dict[str, str], fresh_key: str, since: str
+) -> None:
+    command = " ".join([*COMMAND, "watch", fresh_key, since])
+    process = subprocess.Popen(
+        ["bash", "-c", f"trap '' HUP; exec {command}"], env=environment, stdout=subprocess.PIPE
     )
     assert first_line(process)
     ignored = next(
@@ -148,7 +151,8 @@ def test_what_is_ignored_stays_ignored(start: Start, fresh_key: str, since: str)
     assert int(ignored, 16) & 1 << (signal.SIGHUP - 1), "nohup keeps it alive"
     process.send_signal(signal.SIGHUP)
     process.terminate()
-    assert process.wait(PATIENCE) == -signal.SIGTERM
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_a_closed_standard_output_is_no_reason_to_fail(

@@ -63,11 +63,11 @@ def test_json_lines_are_ascii_and_begin_with_no_header(
     assert json.loads(line)["value"] == "Ünïcödé"
 
 
-def test_several_keys_come_in_one_order(
+def test_several_keys_come_in_one_order_wherever_they_stand(
     start: Start, publisher: Watcher, fresh_key: str, since: str
 ) -> None:
     keys = [f"{fresh_key}-{number}" for number in range(3)]
-    process = start("watch", *keys, since)
+    process = start("watch", keys[0], since, keys[1], "--json", keys[2])
     for key in [*keys, *reversed(keys)]:
         publisher.put(key, "x")
     assert [json.loads(line)["key"] for line in lines(process, 6)] == [*keys, *reversed(keys)]
