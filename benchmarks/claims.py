@@ -55,7 +55,8 @@ def check(found: dict[str, Any]) -> Iterator[Claim]:
         except (LookupError, ValueError):
             yield Claim(what, wanted, "", None)
         else:
-            yield Claim(what, wanted, f"{value:,.3g}", holds(value))
+            shown = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"  # noqa: PLR2004
+            yield Claim(what, wanted, shown, holds(value))
 
 
 def _least(bound: float) -> Callable[[float], bool]:

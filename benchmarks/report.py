@@ -219,4 +219,7 @@ others, all on one machine: where all of its cores are busy, they slow each othe
 thrown away, without the values before. It is what any client in Python is built on. "etcdctl" is
 Debian's, and "python-etcd3" its fork of this year, cslab-etcd3. A row without a figure for
 "ours is so many times as good" has nothing to be compared with; less than 1 means that we lose.
+
+Look at the load beside each command: it is what else the machine had to do just before, and mostly
+meanwhile. Latencies that were measured at a load of more than 1 say little, for anybody.
 """

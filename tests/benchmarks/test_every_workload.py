@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -76,3 +77,13 @@ def test_what_was_not_measured_is_not_claimed() -> None:
 def test_no_size_is_nothing() -> None:
     assert Size(scale=0.001).of(10) == 1
     assert Size(scale=0.5).of(10, least=7) == 7
+
+
+def test_the_page_is_what_the_figures_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = json.loads(report.FIGURES.read_text(encoding="utf-8"))
+    page = report.PAGE.read_text(encoding="utf-8")
+    monkeypatch.setattr(report, "DOCS", tmp_path)
+    monkeypatch.setattr(report, "PAGE", tmp_path / "page.md")
+    report.write()
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == page
+    assert all(f"## {name}\n" in page for name in figures)
