@@ -218,6 +218,10 @@ class Demux:
             records, at_end = self.journal.since(start, limit)
             self.fill(mailbox, [each for each in records if isinstance(each, Event)])
             mailbox.lag_from = None if at_end else self.journal_revision(records) + 1
+            if at_end:
+                # History may have told what the feed has still to come to.
+                for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
+                    subscription.start = max(subscription.start, start - 1)
             return True
 
     @staticmethod

@@ -478,3 +478,18 @@ def test_a_signal_passes_over_a_loop_that_is_closed() -> None:
 
     asyncio.run(give_up())
     signal.set()
+
+
+def test_what_history_told_is_not_told_again_by_a_feed_that_is_behind_it(
+    watcher: Watcher, store: FakeStore
+) -> None:
+    watcher.add_key(["a", "k", "z"])  # and so what lies between
+    store.watch_number(1).hold()
+    for number in range(5):
+        store.commit(("k", str(number)), ("l", str(number)))
+    # `k` has been watched since the beginning, `l` is from now on.
+    with watcher.events(["k", "l"], since=2) as stream:
+        assert take(stream, 10) == [revision for revision in range(2, 7) for _ in "kl"]
+        store.watch_number(1).hold(held=False)
+        last = store.commit(("k", "live"), ("l", "live"))
+        assert take(stream, 2) == [last, last]
