@@ -78,6 +78,7 @@ class LiveWidget(AnyWidget):
         self.part_of: LiveWidget | None = None
         """A widget that this one is a part of, and is saved with."""
         super().__init__(**settings)
+        self._let_subshells_listen()
         self._start()
         self.on_msg(self._take)
         self._open = True
@@ -147,6 +148,20 @@ class LiveWidget(AnyWidget):
     def _tell(self, message: Message) -> None:
         self.messages_sent += 1
         self.send(message, message.pop("buffers", None))
+
+    def _send(self, msg: Message, buffers: Any = None) -> None:
+        super()._send(msg, buffers=buffers)
+        self._let_subshells_listen()
+
+    def _let_subshells_listen(self) -> None:
+        """Let what comes from the page be heard while a cell runs.
+
+        JupyterLab sends it to a subshell of the kernel, which has a thread of its own. But ipykernel
+        7.4 keeps with each comm which loop sent on it last, and passes the answer to that one: the
+        main loop's, which waits for the cell.
+        """
+        if self.comm is not None:
+            self.comm.__dict__.pop("_reply_subshell_id", None)
 
     def _redraw(self) -> None:
         """Have the whole sent at the next drawing."""

@@ -104,7 +104,10 @@ def to_frame(rows: Iterable[Row]) -> Any:
     try:
         pd = import_module("pandas")  # only who asks for a DataFrame needs it
     except ImportError as error:
-        raise ImportError("a DataFrame needs pandas: pip install pandas") from error
+        raise ImportError(
+            "a DataFrame needs pandas, which is not installed here: "
+            "pip install 'etcd-watcher[pandas]'"
+        ) from error
     records = [
         {
             name: value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
@@ -113,6 +116,10 @@ def to_frame(rows: Iterable[Row]) -> Any:
         for row in rows
     ]
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
+    # Held as Python's own text: the bytes that are not UTF-8 are lone surrogates, which Arrow
+    # refuses.
+    for name in ("type", "key", "value", "prev_value", "lease"):
+        frame[name] = pd.array(list(frame[name]), dtype=pd.StringDtype("python"))
     for name in ("revision", "created", "version"):
         frame[name] = frame[name].astype("Int64")
     frame["time"] = pd.to_datetime(frame["time"], utc=True)

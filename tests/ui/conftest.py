@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.notebooks.save import METADATA
 from tests.ui.lab import Lab, NotebookPage, running_lab
+from tests.ui.looks import change_theme
+
+expect.set_options(timeout=20_000)  # milliseconds, on two busy cores
 
 CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome"]
 
@@ -79,22 +81,60 @@ def open_notebook(page: Page, lab: Lab) -> Iterator[Callable[[Path], NotebookPag
         assert not notebook.abroad
 
 
+class Workbench:
+    """One notebook that the tests use in turn: a page takes seconds to load, a kernel half of one."""
+
+    def __init__(self, context: BrowserContext, lab: Lab) -> None:
+        self._context = context
+        self._lab = lab
+        self._notebook: NotebookPage | None = None
+
+    def open(self, sources: Sequence[str]) -> NotebookPage:
+        """Have a notebook of these code cells, a fresh kernel, and the light theme."""
+        if self._notebook is None:
+            path = self._lab.folder / "cells.ipynb"
+            empty = nbformat.v4.new_notebook(metadata=METADATA)  # type: ignore[no-untyped-call]
+            nbformat.write(empty, path)  # type: ignore[no-untyped-call]
+            self._notebook = NotebookPage(self._context.new_page(), self._lab, path)
+        change_theme(self._notebook.page, dark=False)
+        self._notebook.start_over(sources)
+        return self._notebook
+
+    def close(self) -> None:
+        """Leave the page; the next test gets a new one."""
+        if self._notebook is not None:
+            self._notebook.close()
+            self._notebook = None
+
+
+@pytest.fixture(scope="session")
+def workbench(
+    browser: Browser, browser_context_args: dict[str, Any], lab: Lab
+) -> Iterator[Workbench]:
+    context = browser.new_context(**browser_context_args)
+    workbench = Workbench(context, lab)
+    yield workbench
+    workbench.close()
+    context.close()
+
+
 @pytest.fixture
 def open_cells(
-    open_notebook: Callable[[Path], NotebookPage], tmp_path: Path
-) -> Callable[..., NotebookPage]:
-    """Open a notebook that has these code cells."""
+    workbench: Workbench, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., NotebookPage]]:
+    """Open a notebook that has these code cells, one a test."""
+    opened: list[NotebookPage] = []
+    failed = request.session.testsfailed
 
     def open_new(*sources: str) -> NotebookPage:
-        notebook = nbformat.v4.new_notebook(  # type: ignore[no-untyped-call]
-            cells=[
-                nbformat.v4.new_code_cell(textwrap.dedent(each).strip())  # type: ignore[no-untyped-call]
-                for each in sources
-            ],
-            metadata=METADATA,
-        )
-        path = tmp_path / "cells.ipynb"
-        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-        return open_notebook(path)
+        assert not opened, "one a test"
+        opened.append(workbench.open(sources))
+        return opened[0]
 
-    return open_new
+    yield open_new
+    errors = [error for notebook in opened for error in notebook.page_errors]
+    abroad = [address for notebook in opened for address in notebook.abroad]
+    if request.session.testsfailed > failed or errors:
+        workbench.close()  # who knows what it was left in
+    assert not errors
+    assert not abroad

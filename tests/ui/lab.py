@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -132,7 +132,7 @@ class NotebookPage:
         """Exceptions that nothing in the page caught."""
         self.abroad: list[str] = []
         """Addresses outside of our server that the page asked for."""
-        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        page.on("pageerror", lambda error: self.page_errors.append(f"{error}\n{error.stack}"))
         page.on("request", lambda request: self._note(request.url, lab.url))
         page.goto(f"{lab.url}doc/tree/{path.relative_to(lab.folder).as_posix()}?reset")
         self.wait_for_kernel()
@@ -155,6 +155,25 @@ class NotebookPage:
             }""",
             timeout=CELLS_SECONDS * 1000,
         )
+
+    def start_over(self, sources: Sequence[str]) -> None:
+        """Put these code cells in the place of all cells, and start the kernel anew."""
+        self.page.evaluate(
+            """async sources => {
+                const panel = window.jupyterapp.shell.currentWidget;
+                await panel.sessionContext.restartKernel();
+                const cells = panel.content.model.sharedModel;
+                cells.transact(() => {
+                    cells.deleteCellRange(0, cells.cells.length);
+                    cells.insertCells(0, sources.map(source =>
+                        ({ cell_type: 'code', source, metadata: {}, outputs: [] })));
+                });
+            }""",
+            [textwrap.dedent(each).strip() for each in sources],
+        )
+        self.wait_for_kernel()
+        self.page_errors.clear()
+        self.abroad.clear()
 
     def run_all(self) -> None:
         """Run every cell, until the last one is done or one of them fails."""

@@ -42,8 +42,8 @@ def change_theme(page: Page, *, dark: bool) -> None:
 
 
 def in_both_themes(page: Page) -> Iterator[str]:
-    """Go through "light" and "dark"."""
-    for dark in (False, True):
+    """Go through "dark" and "light", which it ends with."""
+    for dark in (True, False):
         change_theme(page, dark=dark)
         yield "dark" if dark else "light"
 

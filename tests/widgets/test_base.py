@@ -213,3 +213,13 @@ def test_no_value_is_ever_in_a_trait(tally: Tally) -> None:
     tally.total = 1234567
     tally.draw(0.0)
     assert "1234567" not in str(tally.get_state())
+
+
+def test_what_comes_from_the_page_need_not_wait_for_a_cell(
+    fake_watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ipykernel 7.4 would pass it to the loop that sent last: the main one, where cells run."""
+    tally = Tally(fake_watcher)
+    tally.comm._reply_subshell_id = None
+    tally._send({"method": "custom", "content": {}})
+    assert not hasattr(tally.comm, "_reply_subshell_id")

@@ -307,7 +307,10 @@ def test_json_lines_lose_no_byte(log: EventLog, tmp_path: Path) -> None:
 def test_a_data_frame_has_the_rows_shown(log: EventLog) -> None:
     pytest.importorskip("pandas")
     log.watcher.journal.append([event(1, "a", "x"), event(2, "b", None), Gap(3, 4, "compacted")])
+    log.watcher.journal.append([event(5, b"\xff", b"\xfe")])
     frame = log.to_pandas()
+    assert frame["key"].iloc[3] == "\udcff"
+    frame = frame.iloc[:3]
     assert list(frame["type"]) == ["created", "deleted", "gap"]
     assert list(frame["revision"]) == [1, 2, 3]
     assert str(frame["time"].dt.tz) == "UTC"
@@ -319,7 +322,7 @@ def test_without_pandas_it_says_what_to_install(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(ImportError, match="pip install pandas"):
+    with pytest.raises(ImportError, match=r"pip install 'etcd-watcher\[pandas\]'"):
         log.to_pandas()
 
 

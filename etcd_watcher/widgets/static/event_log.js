@@ -173,7 +173,8 @@ function toolbar(el, state, ask, model, say) {
 function summary(state, model) {
   const read = Object.values(state.read).reduce((sum, each) => sum + each, 0);
   const parts = [`${count(state.end - state.first)} shown of ${count(read)}`];
-  if (model.get("paused")) parts.push(`paused, ${count(state.behind)} waiting`);
+  if (state.paused) parts.push(`paused, ${count(state.behind)} waiting`);
+  else if (model.get("paused")) parts.push("pausing …"); // the kernel has not heard of it yet
   else if (state.busy) parts.push(`${count(state.behind)} to look at`);
   if (state.missed) parts.push(`${count(state.missed)} missed`);
   if (state.first) parts.push(`the journal keeps ${count(state.limit)}`);
