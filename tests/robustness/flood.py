@@ -1,13 +1,14 @@
 """A writer in a process of its own: so many puts a second, whatever its members do.
 
-    python -m tests.robustness.flood URLS RATE SECONDS KEYS BYTES
+    python -m tests.robustness.flood URLS RATE SECONDS KEYS BYTES TOGETHER
     python -m tests.robustness.flood URL EVENTS TOGETHER
 
 With three words it writes so many events of 100 bytes, that many in a transaction, as fast as it
 can, and says the last revision.
 
-Each acknowledged put is one line: its revision, and when it was sent and acknowledged by the
-monotonic clock, which all processes of a machine share. A value begins with when it was sent.
+Each acknowledged transaction is one line: its revision, and when it was sent and acknowledged by the
+monotonic clock, which all processes of a machine share. A value begins with when it was sent. TOGETHER are
+in one transaction; the rate is that of single puts.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ import grpc
 from etcd_watcher.stores import wire
 
 __all__ = ["Acknowledged", "Flood", "sent_at"]
+
+KEYS = 100
+"""Keys that are written, in turn."""
 
 ANSWER = 3.0
 """Seconds for an answer."""
@@ -51,9 +55,15 @@ class Flood:
     """Runs this program. Use it in a `with`, and `join` it to have what was acknowledged."""
 
     def __init__(
-        self, urls: Sequence[str], rate: float, seconds: float, keys: int = 100, size: int = 20
+        self,
+        urls: Sequence[str],
+        rate: float,
+        seconds: float,
+        *,
+        size: int = 20,
+        together: int = 1,
     ) -> None:
-        words = [",".join(urls), str(rate), str(seconds), str(keys), str(size)]
+        words = [",".join(urls), *map(str, (rate, seconds, KEYS, size, together))]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.robustness.flood", *words],
             stdout=subprocess.PIPE,
@@ -88,15 +98,15 @@ class Member:
     def __init__(self, url: str) -> None:
         options = [("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 200)]
         self.channel = grpc.insecure_channel(url.removeprefix("http://"), options=options)
-        self.put: Any = self.channel.unary_unary(
-            "/etcdserverpb.KV/Put",
+        self.commit: Any = self.channel.unary_unary(
+            "/etcdserverpb.KV/Txn",
             request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=wire.PutResponse.FromString,
+            response_deserializer=wire.TxnResponse.FromString,
         )
         self.shunned_until = 0.0
 
 
-def write(urls: str, rate: float, seconds: float, keys: int, size: int) -> None:
+def write(urls: str, rate: float, seconds: float, keys: int, size: int, together: int) -> None:
     """Send puts at a steady pace, in turn to all members that answer."""
     members = [Member(url) for url in urls.split(",")]
     answers: list[str] = []
@@ -104,9 +114,10 @@ def write(urls: str, rate: float, seconds: float, keys: int, size: int) -> None:
     began = time.monotonic()
     count = 0
     while (now := time.monotonic()) < began + seconds:
-        while count < (now - began) * rate and under_way.acquire(blocking=False):
+        while count < (now - began) * rate / together and under_way.acquire(blocking=False):
             usable = [each for each in members if each.shunned_until < now] or members
-            _send(usable[count % len(usable)], count, keys, size, answers, under_way)
+            numbers = [number % keys for number in range(count * together, (count + 1) * together)]
+            _send(usable[count % len(usable)], numbers, size, answers, under_way)
             count += 1
         time.sleep(TICK)
     for _ in range(UNDER_WAY):
@@ -118,15 +129,15 @@ def write(urls: str, rate: float, seconds: float, keys: int, size: int) -> None:
 
 def _send(
     member: Member,
-    count: int,
-    keys: int,
+    numbers: Sequence[int],
     size: int,
     answers: list[str],
     under_way: threading.Semaphore,
 ) -> None:
     sent = time.monotonic()
     value = f"{sent:.6f} ".encode().ljust(size, b".")
-    request = wire.PutRequest(key=b"k/%d" % (count % keys), value=value)
+    puts = [wire.PutRequest(key=b"k/%d" % number, value=value) for number in numbers]
+    request = wire.TxnRequest(success=[wire.RequestOp(put=each) for each in puts])
 
     def done(call: Any) -> None:
         answered = time.monotonic()
@@ -136,7 +147,7 @@ def _send(
             member.shunned_until = answered + SHUNNED
         under_way.release()
 
-    member.put.future(request, timeout=ANSWER).add_done_callback(done)
+    member.commit.future(request, timeout=ANSWER).add_done_callback(done)
 
 
 def write_all(url: str, events: int, together: int) -> None:
@@ -163,5 +174,5 @@ if __name__ == "__main__":
     if len(numbers) == 2:
         write_all(place, *map(int, numbers))
     else:
-        rate, seconds, keys, size = map(float, numbers)
-        write(place, rate, seconds, int(keys), int(size))
+        rate, seconds, *others = map(float, numbers)
+        write(place, rate, seconds, *map(int, others))

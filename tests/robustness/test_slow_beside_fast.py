@@ -26,7 +26,8 @@ SETTLE = 0.3
 """Seconds at the beginning of each that do not count."""
 
 RATE = 2000
-"""Events a second."""
+"""Events a second, ten in a transaction: two thousand puts a second from Python leave two cores
+nothing to deliver them with."""
 
 
 class Fast:
@@ -67,7 +68,7 @@ def test_a_fast_subscriber_is_as_quick_beside_a_slow_one(etcd: LocalEtcd) -> Non
     beside: list[float] = []
     with Watcher(etcd.url, api="v3") as watcher:
         watcher.on("k/", prefix=True)(fast)
-        with Flood([etcd.url], RATE, 2 * ROUNDS * SECONDS + 5, size=30) as flood:
+        with Flood([etcd.url], RATE, 2 * ROUNDS * SECONDS + 5, size=30, together=10) as flood:
             watcher.wait_for("k/", prefix=True, timeout=60)
             for _ in range(ROUNDS):
                 alone += measured(fast)
@@ -87,8 +88,9 @@ def test_a_fast_subscriber_is_as_quick_beside_a_slow_one(etcd: LocalEtcd) -> Non
         f"{1000 * p99(beside):.2f} ms: {p99(beside) / p99(alone):.2f} times; the slow one was "
         f"{behind:,} behind, and was told of {len(slow.revisions):,} events"
     )
-    assert behind > 1000
-    assert slow.revisions == sorted(set(slow.revisions))
+    assert behind > 100
+    assert slow.revisions == sorted(slow.revisions)
+    assert len(slow.revisions) == 10 * len(set(slow.revisions))
     due = {each.revision for each in acknowledged if each.revision > begun}
     assert due <= set(slow.revisions)
     assert p99(beside) <= 1.3 * p99(alone)
