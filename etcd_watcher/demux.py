@@ -216,6 +216,10 @@ class Demux:
             average = self.journal.size // max(1, len(self.journal))
             limit = min(limit, max(1, MAILBOX_BYTES // max(1, average)))
             records, at_end = self.journal.since(start, limit)
+            while not at_end and self._is_resync(records[-1]):
+                # What brings every key to its true value is told whole, or not at all.
+                more, at_end = self.journal.since(self.journal_revision(records) + 1, limit)
+                records += more
             self.fill(mailbox, [each for each in records if isinstance(each, Event)])
             mailbox.lag_from = None if at_end else self.journal_revision(records) + 1
             if at_end:
@@ -223,6 +227,10 @@ class Demux:
                 for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
                     subscription.start = max(subscription.start, start - 1)
             return True
+
+    @staticmethod
+    def _is_resync(record: Event | Gap | Status) -> bool:
+        return isinstance(record, Event) and record.synthetic
 
     @staticmethod
     def fill(mailbox: Mailbox, events: Sequence[Event]) -> None:

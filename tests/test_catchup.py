@@ -479,3 +479,32 @@ def test_every_event_is_told_once_and_in_order_however_it_falls_behind(
         watcher.sync()
         expected = [(each.revision, each.key) for tx in store.transactions for each in tx]
         assert [(each.revision, each.key) for each in reader.told] == expected
+
+
+@pytest.mark.parametrize("lags", [False, True])
+def test_a_resync_is_told_whole_whatever_a_mailbox_holds(
+    opened: Callable[..., Watcher],
+    store: FakeStore,
+    lags: bool,  # noqa: FBT001
+) -> None:
+    watcher, reader = opened(), Reader()
+    watcher.on("", prefix=True)(reader)
+    fall_behind(watcher, store, reader, 8 if lags else 2)
+    store.watch_number(1).hold()
+    for number in range(10):
+        store.commit((f"key-{number}", "v"))
+    store.compact(store.now)
+    store.watch_number(1).hold(held=False)
+    store.commit(("k", "after"))
+    assert watcher._feed.wait_complete(store.now, PATIENCE)
+    (box,) = watcher._registry.mailboxes()
+    made = [each.key for each, _ in box.queue if each.synthetic]
+    assert made == ([] if lags else [f"key-{number}" for number in range(10)])
+    with watcher._demux.lock:
+        box.queue.clear()
+        watcher._demux.refill_from_journal(box, 3)
+        while box.lag_from is not None and not any(each.synthetic for each, _ in box.queue):
+            watcher._demux.refill_from_journal(box, 3)
+        made = [each.key for each, _ in box.queue if each.synthetic]
+    assert made == ([f"key-{number}" for number in range(10)] if lags else [])
+    reader.go_on.set()
