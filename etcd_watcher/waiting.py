@@ -105,6 +105,10 @@ class Waiter:
                     raise TimeoutError(f"after {timeout:g} s: {error}") from error
                 self._feed.wait_for_change(RETRY)
 
+    def _other_api(self, came: list[Event]) -> str:
+        """Give the likeliest reason why nothing has come at all, where the server has two APIs."""
+        return OTHER_API if self._store.api == "v2" and not came else ""
+
     def _check_open(self) -> None:
         if self._journal.closed:
             raise WatcherClosed
@@ -152,7 +156,8 @@ class Waiter:
             self._check_open()
             if not self._wait(position, deadline):
                 ending = self._ending(f"after {timeout:g} s", "until the replay {}")
-                raise TimeoutError(_story(key, predicate, ending, came, went_before=began > 0))
+                story = _story(key, predicate, ending, came, went_before=began > 0)
+                raise TimeoutError(story + self._other_api(came))
 
     def _wait(self, position: int, deadline: float) -> bool:
         """Wait until the journal goes on behind a position; False when it does not any more."""
@@ -256,6 +261,12 @@ class Waiter:
                 if each.place is not None:
                     self._positions[each.scope] = each.place + 1
                     self._expected_to = max(self._expected_to, each.place + 1)
+
+
+OTHER_API = (
+    ". This watcher is on v2, which does not see what is written on v3: if that is where the key "
+    'is written, use Watcher(..., api="v3")'
+)
 
 
 def _story(
