@@ -45,7 +45,6 @@ def test_each_is_emptied_before_the_next_one_begins(turns: Turns) -> None:
     turns.schedule([box("a"), box("b"), box("c")])
     assert turns.settle(2, PATIENCE) == []
     assert told == [(name, revision) for name in "abc" for revision in (1, 2)]
-    assert turns.resting()
 
 
 def test_it_rests_only_when_the_last_callback_has_returned(turns: Turns) -> None:
