@@ -54,7 +54,7 @@ def list_records(records: Iterable[Record], last: int, *, stable: bool) -> str:
 
 def _row(record: Record) -> Sequence[str]:
     if isinstance(record, Gap):
-        return (f"{record.first} to {record.last}", "GAP", "", record.reason)
+        return (f"{record.first} to {record.last}", _gap(record), "", record.reason)
     if isinstance(record, Status):
         return ("", record.state.upper(), "", record.reason)
     return (str(record.revision), _kind(record), record.key, record.value or "")
@@ -63,7 +63,7 @@ def _row(record: Record) -> Sequence[str]:
 def _stable_row(names: StableNames) -> Callable[[Record], Sequence[str]]:
     def row(record: Record) -> Sequence[str]:
         if isinstance(record, Gap):  # how much was lost is a matter of chance
-            return ("…", "GAP", "", re.sub(r"\d+", "…", record.reason), "")
+            return ("…", _gap(record), "", re.sub(r"\d+", "…", record.reason), "")
         if isinstance(record, Status):  # its reason names an address
             return ("", record.state.upper(), "", "", "")
         return (
@@ -79,3 +79,7 @@ def _stable_row(names: StableNames) -> Callable[[Record], Sequence[str]]:
 
 def _kind(event: Event) -> str:
     return ("EXPIRE" if event.expired else event.type.value) + ("*" if event.synthetic else "")
+
+
+def _gap(gap: Gap) -> str:
+    return f"GAP of {gap.subscriber}" if gap.subscriber else "GAP"

@@ -466,3 +466,12 @@ def test_the_stable_table_of_the_last_records_names_them_as_the_whole_one_does()
         journal.append(transaction(revision))
     assert journal.table(2, stable=True).splitlines()[0] == "… 3 earlier records"
     assert journal.table(2, stable=True).splitlines()[2].startswith("r4")
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_a_table_says_whose_a_gap_is(stable: bool) -> None:  # noqa: FBT001
+    journal = Journal()
+    journal.append([Gap(3, 4, "compacted", "Luis"), Gap(5, 6, "compacted")])
+    first, second = journal.table(stable=stable).splitlines()[1:]
+    assert "GAP of Luis" in first
+    assert "of" not in second

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from etcd_watcher import LocalEtcd
 from tests.ui.lab import CELLS_SECONDS, Lab, NotebookPage
 
-pytestmark = pytest.mark.ui
+pytestmark = [pytest.mark.ui, pytest.mark.slow]
 
 Open = Callable[..., NotebookPage]
 
