@@ -86,9 +86,16 @@ function toolbar(el, state, ask, model, say) {
       type: "search", class: "ew-field", spellcheck: "false", autocomplete: "off",
       placeholder: name === "key" ? "part of a key, or a * b" : "part of a value",
     });
-    const send = later(() => set(name, field.value), 150);
-    field.addEventListener("input", send);
-    return { name, field };
+    const entry = { name, field, typing: false }; // typing: what it says was not sent yet
+    const send = later(() => {
+      entry.typing = false;
+      set(name, field.value);
+    }, 150);
+    field.addEventListener("input", () => {
+      entry.typing = true;
+      send();
+    });
+    return entry;
   });
   const kinds = KINDS.map((kind) => {
     const toggle = button(`${SIGNS[kind]} ${kind}`, () => {
@@ -140,8 +147,8 @@ function toolbar(el, state, ask, model, say) {
   const timer = setInterval(tell, 5000);
   return {
     update() {
-      for (const { name, field } of fields) {
-        if (document.activeElement !== field) field.value = model.get(name);
+      for (const { name, field, typing } of fields) {
+        if (!typing && document.activeElement !== field) field.value = model.get(name);
       }
       for (const { kind, toggle } of kinds) {
         setAttribute(toggle, "aria-pressed", String(model.get("types").includes(kind)));
