@@ -59,6 +59,13 @@ def _ticks(rate: float, count: int) -> Iterator[int]:
         yield due
 
 
+def _settle(call: Any) -> None:
+    """Wait for a put; one that the server refused, or could not do in time, is told of."""
+    error = call.exception()
+    if error is not None:
+        print(f"a put failed: {error.details()}", file=sys.stderr)
+
+
 def steady(url: str, prefix: str, rate: float, count: int) -> list[int]:
     """Put `count` values at a steady rate, whatever the server does; give the latencies of the puts.
 
@@ -78,9 +85,9 @@ def steady(url: str, prefix: str, rate: float, count: int) -> list[int]:
             call.add_done_callback(lambda _, due=due: latencies.append(time.monotonic_ns() - due))
             under_way.append(call)
             while len(under_way) > IN_FLIGHT and under_way[0].done():
-                under_way.popleft().result()
+                _settle(under_way.popleft())
         for each in under_way:
-            each.result()
+            _settle(each)
     finally:
         connection.close()
     return latencies
