@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 
 # Else it writes of every failed handshake, and of every fork, to stderr: into a notebook's cell.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+# Else it tidies up in every fork, before that may exec: of 200 forks beside a live watch 4 aborted
+# ("epoll_wait error: Bad file descriptor"), and where the variable is 1, some hung for good.
+# Without it a fork cannot use our connections, which it could not rely on before either.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import grpc
 
