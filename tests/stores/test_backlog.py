@@ -23,6 +23,7 @@ class Archive(FakeStore):
 
     def __init__(self) -> None:
         super().__init__()
+        self.history_watchers = 1
         self.closed_early = 0
 
     def history(self, scope: KeyRange, first: int, last: int) -> Generator[list[Event], None, int]:
