@@ -103,6 +103,8 @@ class Dashboard(LiveWidget):
             self.value_editor.key = self.key_tree.only
 
     def _delta(self) -> Message | None:
+        if any(widget.comm is None for _, widget in self._parts.values()):
+            return None  # they are being closed on another thread: there is nothing to show
         message = self._whole()
         if message == self._told:
             return None

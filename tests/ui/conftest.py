@@ -71,6 +71,8 @@ def open_notebook(page: Page, lab: Lab) -> Iterator[Callable[[Path], NotebookPag
                 cell |= {"outputs": [], "execution_count": None}
         copy = lab.folder / notebook.name
         copy.write_text(json.dumps(content), encoding="utf-8")
+        for recording in notebook.parent.glob("*.jsonl"):  # what a lesson looks at
+            (lab.folder / recording.name).write_bytes(recording.read_bytes())
         opened.append(NotebookPage(page, lab, copy))
         return opened[-1]
 
