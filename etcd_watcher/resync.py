@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from etcd_watcher.errors import Compacted, HistoryReplaced
-from etcd_watcher.event import Event, EventType, Gap
+from etcd_watcher.event import Event, Gap
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.stores.base import KeyValue, Snapshot, Store
+from etcd_watcher.stores.base import Snapshot, Store
+from etcd_watcher.stores.synthetic import deleted, written
 
 __all__ = ["differences", "gap_before", "resync"]
 
@@ -63,38 +64,7 @@ def differences(snapshot: Snapshot, after: int, known: Iterable[bytes]) -> list[
     """
     changed = [item for item in snapshot.items if item.revision > after]
     there = {item.raw_key for item in snapshot.items}
-    puts = [_put(item) for item in sorted(changed, key=lambda item: item.revision)]
+    ordered = sorted(changed, key=lambda item: item.revision)
+    puts = [written(item, item.revision, action="resync") for item in ordered]
     gone = sorted(key for key in known if key not in there)
-    return puts + [_delete(key, snapshot.revision) for key in gone]
-
-
-def _put(item: KeyValue) -> Event:
-    return Event(
-        type=EventType.PUT,
-        raw_key=item.raw_key,
-        raw_value=item.raw_value,
-        raw_prev_value=None,
-        revision=item.revision,
-        created=item.created,
-        version=item.version,
-        lease=item.lease,
-        action="resync",
-        expired=False,
-        synthetic=True,
-    )
-
-
-def _delete(raw_key: bytes, revision: int) -> Event:
-    return Event(
-        type=EventType.DELETE,
-        raw_key=raw_key,
-        raw_value=None,
-        raw_prev_value=None,
-        revision=revision,
-        created=0,
-        version=0,
-        lease=0,
-        action="resync",
-        expired=False,
-        synthetic=True,
-    )
+    return puts + [deleted(key, snapshot.revision, action="resync") for key in gone]

@@ -6,10 +6,11 @@ import math
 from functools import partial
 
 from etcd_watcher.errors import StoreClosed
-from etcd_watcher.event import Event, EventType, Gap
+from etcd_watcher.event import Event, Gap
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.recording.replay import Replay
 from etcd_watcher.stores.base import Batch, KeyValue
+from etcd_watcher.stores.synthetic import deleted, written
 
 __all__ = ["ReplayWatch"]
 
@@ -154,32 +155,10 @@ class ReplayWatch:
 
 
 def _put(item: KeyValue, before: KeyValue | None, revision: int) -> Event:
-    return Event(
-        type=EventType.PUT,
-        raw_key=item.raw_key,
-        raw_value=item.raw_value,
-        raw_prev_value=None if before is None else before.raw_value,
-        revision=min(item.revision or revision, revision),
-        created=item.created,
-        version=item.version,
-        lease=item.lease,
-        action="seek",
-        expired=False,
-        synthetic=True,
-    )
+    known = None if before is None else before.raw_value
+    at = min(item.revision or revision, revision)
+    return written(item, at, action="seek", raw_prev_value=known)
 
 
 def _delete(item: KeyValue, revision: int) -> Event:
-    return Event(
-        type=EventType.DELETE,
-        raw_key=item.raw_key,
-        raw_value=None,
-        raw_prev_value=item.raw_value,
-        revision=revision,
-        created=0,
-        version=0,
-        lease=0,
-        action="seek",
-        expired=False,
-        synthetic=True,
-    )
+    return deleted(item.raw_key, revision, action="seek", raw_prev_value=item.raw_value)
