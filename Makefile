@@ -9,6 +9,10 @@ extras := -c constraints.txt -e .[lab,local,pandas,test]
 # kernel a notebook names, and gives up on a cell after a minute instead of its own 33.
 nbval := --nbval --nbval-current-env --nbval-cell-timeout=60
 
+# Most tests wait for a server most of the time: three files at once, each on one worker, which has
+# servers of its own. One after another, for a debugger: PYTEST_ARGS="-n 0 --pdb".
+at_once := -n 3 --dist loadfile
+
 # JupyterLab takes its settings from tools/jupyter (no news, no look-ups), its kernel from this
 # environment even where a kernel of the same name is installed for the user, and runs as root only
 # when told.
@@ -29,7 +33,7 @@ lab: setup ## Open JupyterLab on the walkthrough (LAB_ARGS=--no-browser and the 
 	$(lab) notebooks/01-walkthrough.ipynb $(LAB_ARGS)
 
 test: setup ## Run all tests: the package, the notebooks, the browser (PYTEST_ARGS=...)
-	$(run) -m pytest $(nbval) tests notebooks $(PYTEST_ARGS)
+	$(run) -m pytest $(at_once) $(nbval) tests notebooks $(PYTEST_ARGS)
 	$(run) -m pytest -m "ui and not slow" tests/ui
 
 notebooks: setup ## Run the notebooks and compare every output
