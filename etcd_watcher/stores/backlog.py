@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 from etcd_watcher.errors import RequestRejected
-from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch, Store, Watch
 from etcd_watcher.stores.history import FAR, KeepsHistory, replay
@@ -31,6 +29,20 @@ def watch_from(store: Store, scope: KeyRange, after: int, timeout: float) -> Wat
     return store.watch(scope, after)
 
 
+class _Missed:
+    """What was missed of a range: told up to the revision behind which the live watch begins."""
+
+    def __init__(self, store: Store, scope: KeyRange, after: int, newest: int) -> None:
+        self.scope = scope
+        self.acknowledged = False
+        """Whether the server has acknowledged the live watch of the range."""
+        self.events = replay(store, scope, after + 1, newest)
+
+    def close(self) -> None:
+        if hasattr(self.events, "close"):
+            self.events.close()
+
+
 class _Backlog:
     """See `stores.base.Watch`.
 
@@ -39,45 +51,61 @@ class _Backlog:
     """
 
     def __init__(self, store: Store, scope: KeyRange, after: int, newest: int) -> None:
-        self._scope = scope
+        self._store = store
         self._newest = newest
         self._live = store.watch(scope, newest)
-        self._missed: Iterator[list[Event]] | None = replay(store, scope, after + 1, newest)
-        """The reader's thread alone has it."""
+        self._orders = threading.Lock()
+        """Guards `_missed`, and whether it is that which the live watch was last aimed for."""
+        self._missed: _Missed | None = _Missed(store, scope, after, newest)
+        """What is to be told before the live watch; None once that is done."""
+        self._reading: _Missed | None = None
+        """What is being told. The reader's thread alone has it."""
         self._reader = 0
-        self._acknowledged = False
-        self._dropped = False
-        """Whether another range is to be watched, or none: what was missed of ours is not wanted
-        any more."""
 
     def read(self) -> Batch:
         self._reader = threading.get_ident()
-        while self._missed is not None:
-            if not self._acknowledged:
-                batch = self._live.read()
-                if batch.scope is not self._scope:
-                    self._give_up()
-                    return batch
-                self._acknowledged = True
-                return Batch(self._scope, opened=True)
-            events = None if self._dropped else next(self._missed, None)
-            if self._dropped:
+        while True:
+            with self._orders:
+                missed = self._missed
+            if missed is not self._reading:
                 self._give_up()
-            elif events is not None:
-                return Batch(self._scope, events)
-            else:
-                self._missed = None
-                return Batch(self._scope, complete=self._newest)
-        return self._live.read()
+                self._reading = missed
+            if missed is None:
+                return self._live.read()
+            batch = self._next(missed) if missed.acknowledged else self._acknowledged()
+            if batch is not None:
+                return batch
+
+    def _acknowledged(self) -> Batch | None:
+        batch = self._live.read()
+        with self._orders:
+            missed = self._missed
+            if missed is None:
+                return batch
+            missed.acknowledged = batch.scope is missed.scope
+        return Batch(missed.scope, opened=True) if missed.acknowledged else None
+
+    def _next(self, missed: _Missed) -> Batch | None:
+        events = next(missed.events, None)
+        if events is not None:
+            return Batch(missed.scope, events)
+        with self._orders:
+            if self._missed is not missed:
+                return None
+            self._missed = self._reading = None
+        return Batch(missed.scope, complete=self._newest)
 
     def _give_up(self) -> None:
-        missed, self._missed = self._missed, None
-        if missed is not None and hasattr(missed, "close"):
-            missed.close()
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close()
 
     def retarget(self, scope: KeyRange, after: int) -> None:
-        self._dropped = True
-        self._live.retarget(scope, after)
+        with self._orders:
+            # A plain watch of all that is missing would take minutes for what takes seconds here.
+            far = self._missed is not None and self._newest - after > FAR
+            self._missed = _Missed(self._store, scope, after, self._newest) if far else None
+            self._live.retarget(scope, self._newest if far else after)
 
     def watches(self, scope: KeyRange) -> bool:
         return self._live.watches(scope)
@@ -86,7 +114,8 @@ class _Backlog:
         self._live.probe(revision)
 
     def close(self) -> None:
-        self._dropped = True
+        with self._orders:
+            self._missed = None
         self._live.close()
         if self._reader == threading.get_ident():
-            self._give_up()  # else the reader does, at its next step
+            self._give_up()  # else the reader does, when it ends

@@ -11,7 +11,7 @@ from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import backlog, history
 from etcd_watcher.stores.backlog import watch_from
-from etcd_watcher.stores.base import Watch
+from etcd_watcher.stores.base import Batch, Watch
 from tests.fake_store import FakeStore, FakeWatch
 
 K = KeyRange.of_prefix(b"k")
@@ -25,8 +25,11 @@ class Archive(FakeStore):
         super().__init__()
         self.history_watchers = 1
         self.closed_early = 0
+        self.pasts: list[tuple[KeyRange, int]] = []
+        """The ranges whose past was read, and from where on."""
 
     def history(self, scope: KeyRange, first: int, last: int) -> Generator[list[Event], None, int]:
+        self.pasts.append((scope, first))
         if first <= self.compacted:
             raise Compacted(self.compacted)
         try:
@@ -94,6 +97,9 @@ def test_another_range_ends_the_past_of_the_first(store: Archive) -> None:
     assert batch.scope is ALL
     assert read(watch, 21) == list(range(6, 22))
     assert store.closed_early == 1
+    # What is missing of the other one is read the fast way, too.
+    assert store.pasts == [(K, 4), (ALL, 6)]
+    assert store.watches[0].targets == [(K, 21), (ALL, 21)]
 
 
 def test_another_range_before_the_first_was_acknowledged(store: Archive) -> None:
@@ -103,6 +109,47 @@ def test_another_range_before_the_first_was_acknowledged(store: Archive) -> None
     assert batch.opened
     assert batch.scope is ALL
     assert read(watch, 21) == list(range(4, 22))
+    assert store.pasts == [(ALL, 4)]
+
+
+def test_another_range_asked_for_while_the_first_is_being_acknowledged(store: Archive) -> None:
+    watch = watch_from(store, K, 3, 5)
+    live = store.watches[0]
+    acknowledge = live.read
+
+    def read_late() -> Batch:
+        batch = acknowledge()
+        if batch.scope is K:
+            watch.retarget(ALL, 3)
+        return batch
+
+    live.read = read_late  # type: ignore[method-assign]
+    batch = watch.read()
+    assert batch.opened
+    assert batch.scope is ALL
+    assert read(watch, 21) == list(range(4, 22))
+    assert store.pasts == [(ALL, 4)]
+
+
+def test_another_range_when_little_is_missing_is_left_to_the_ordinary_watch(store: Archive) -> None:
+    watch = watch_from(store, K, 3, 5)
+    assert read(watch, 18) == list(range(4, 19))
+    watch.retarget(ALL, 18)
+    assert watch.read().opened
+    assert read(watch, 21) == [19, 20, 21]
+    assert store.pasts == [(K, 4)]
+    assert store.closed_early == 1
+    assert store.watches[0].targets == [(K, 21), (ALL, 18)]
+
+
+def test_another_range_once_the_past_is_told_begins_where_that_ended(store: Archive) -> None:
+    watch = watch_from(store, K, 3, 5)
+    assert read(watch, 21) == list(range(4, 22))
+    assert watch.read().complete == 21
+    watch.retarget(ALL, 21)
+    live = store.commit(("another", "live"))
+    assert watch.read().opened
+    assert read(watch, live) == [live]
 
 
 def test_a_past_that_the_server_has_dropped_says_so(store: Archive) -> None:
