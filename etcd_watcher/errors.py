@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Self
 
 __all__ = [
     "ApiNotServed",
@@ -38,7 +39,7 @@ class ConnectionFailed(EtcdWatcherError, ConnectionError):
         self.reason = reason or message
 
     @classmethod
-    def to(cls, endpoints: Iterable[str], reason: str) -> ConnectionFailed:
+    def to(cls, endpoints: Iterable[str], reason: str) -> Self:
         """Say which endpoints were tried, and how to get a server where nobody listens."""
         tried = ", ".join(endpoints)
         if not reason.endswith("refused"):
@@ -51,7 +52,16 @@ class ConnectionFailed(EtcdWatcherError, ConnectionError):
         )
 
     @classmethod
-    def to_each(cls, reasons: Mapping[str, str]) -> ConnectionFailed:
+    def unanswered(cls, endpoint: str, reason: str, key: str) -> Self:
+        """Say of a write that nobody knows whether it was made."""
+        return cls(
+            f"{endpoint} did not answer ({reason}) when {key!r} was to be written: it may have "
+            "done so, or not",
+            reason,
+        )
+
+    @classmethod
+    def to_each(cls, reasons: Mapping[str, str]) -> Self:
         """Say of each endpoint why there is no connection."""
         if len(reasons) == 1:
             return cls.to(reasons, *reasons.values())

@@ -87,6 +87,13 @@ class Ensemble:
         """How many members it takes for anything to be decided."""
         return len(self.members) // 2 + 1
 
+    def together(self, members: list[Member]) -> int:
+        """Give with how many of these one can speak, itself included, who can speak with most."""
+        return max(
+            sum(each is one or self.network.is_open(one.name, each.name) for each in members)
+            for one in members
+        )
+
     def answering(self) -> list[Member]:
         """Give the members that run and are not paused."""
         return [each for each in self.members.values() if each.answers]

@@ -101,8 +101,8 @@ class Faults:
         Raises
         ------
         FaultImpossible
-            One of the others does not run: without it there would be no majority, now or while
-            the new one joins.
+            One of the others does not run, or links between them are cut: there would be no
+            majority, now or while the new one joins.
         ConnectionFailed
             No leader can be found among the others, or the new one does not catch up in 30 s. A
             later `start` or `heal` brings the replacement to its end.
@@ -114,6 +114,12 @@ class Faults:
                 raise FaultImpossible(
                     f"{known.name} cannot be replaced unless all others run: there must be some, "
                     "and they must be a majority of each other. heal() brings them back"
+                )
+            together, majority = self._ensemble.together(others), self._ensemble.majority
+            if together < majority:
+                raise FaultImpossible(
+                    f"{known.name} cannot be replaced: without it {together} of the members can "
+                    f"speak with each other, and it takes {majority}. heal() mends their links"
                 )
             known.left = True
             known.kill()

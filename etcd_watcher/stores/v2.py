@@ -362,10 +362,8 @@ class V2Store:
             except TransportFailed as error:
                 reasons.append(str(error))
                 if writes and error.sent:
-                    raise ConnectionFailed(
-                        f"{endpoint} did not answer ({error}) when {path.decode()!r} was to be "
-                        "written: it may have done so, or not",
-                        str(error),
+                    raise ConnectionFailed.unanswered(
+                        endpoint, str(error), path.decode()
                     ) from error
             else:
                 with self._lock:

@@ -23,7 +23,7 @@ from etcd_watcher.stores.base import (
     Snapshot,
     TimeToLive,
 )
-from etcd_watcher.stores.v3_connection import Connection
+from etcd_watcher.stores.v3_connection import Connection, NeverSent
 from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments
 from etcd_watcher.stores.v3_lineage import tell
@@ -81,6 +81,7 @@ class V3Store:
         number of events (200,000 came at 8,000/s instead of 280,000/s)."""
         self._credentials = credentials or Credentials()
         self._login = Login(self._credentials.user)
+        self._rights = v3_permissions.Rights(self._credentials)
         self._lock = threading.Lock()
         """Guards all below."""
         self._index = 0
@@ -90,8 +91,6 @@ class V3Store:
         """A key that our user may read, to ask for when only the revision is wanted."""
         self._asked_for = b"\0"
         """A key that somebody is interested in: it may be the first that we may read."""
-        self._allowed: list[KeyRange] | None = None
-        """What our user may read, as far as we were told; None for everything."""
         self.history_watchers = history_watchers
         self._histories: set[Segments] = set()
         """What reads the past at present."""
@@ -136,6 +135,18 @@ class V3Store:
             return connection.call(name, request, timeout)
         except StoreClosed:
             raise self._replaced(connection) from None
+        except v3_permissions.Denied as denied:
+            raise self._rights.explain(denied, connection.endpoint, name, request) from denied
+
+    def _write(self, name: str, request: Any, key: bytes, timeout: float) -> Any:
+        """Make a call that writes a key, and is not made twice."""
+        endpoint = self.endpoint
+        try:
+            return self._call(name, request, timeout)
+        except NeverSent:
+            raise
+        except ConnectionFailed as error:
+            raise ConnectionFailed.unanswered(endpoint, error.reason, to_text(key)) from error
 
     def _read(self, name: str, request: Any, timeout: float) -> Any:
         """Make a call that may be made again where the connection was replaced meanwhile."""
@@ -169,28 +180,19 @@ class V3Store:
 
     def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
         self._asked_for = scopes[0].start or b"\0"
-        allowed = self.learn_rights(timeout)
-        if allowed is not None and self._credentials.user is not None:
-            v3_permissions.check(scopes, allowed, self._credentials.user)
+        self.learn_rights(timeout)
+        self._rights.check(scopes)
 
-    def learn_rights(self, timeout: float) -> list[KeyRange] | None:
-        """Ask what our user may read, and keep it; None for everything, or nobody knows."""
-        user = self._credentials.user
-        if user is None:  # the server's answer to the watch will tell
-            return None
-        allowed = v3_permissions.readable(partial(self._read, timeout=timeout), user)
-        with self._lock:
-            self._allowed = allowed
-        return allowed
+    def learn_rights(self, timeout: float) -> None:
+        """Ask what our user may read."""
+        self._rights.learn(partial(self._read, timeout=timeout))
 
     def readable_parts(self, scope: KeyRange) -> list[KeyRange]:
         """Give the parts of a range that our user may read; all of it where that is not known."""
-        with self._lock:
-            allowed = self._allowed
-        return (allowed and v3_permissions.overlaps(scope, allowed)) or [scope]
+        return self._rights.parts(scope)
 
     def revision(self, timeout: float) -> int:
-        allowed = [each.start or b"\0" for each in self._allowed or ()]
+        allowed = [each.start or b"\0" for each in self._rights.allowed or ()]
         *others, last = dict.fromkeys(
             [self._readable or self._asked_for, self._asked_for, *allowed]
         )
@@ -225,7 +227,7 @@ class V3Store:
     def put(self, key: bytes, value: bytes, ttl: int | None, timeout: float) -> int:
         lease = 0 if ttl is None else self._grant(ttl, timeout)
         request = wire.PutRequest(key=key, value=value, lease=lease)
-        return int(self._call("put", request, timeout).header.revision)
+        return int(self._write("put", request, key, timeout).header.revision)
 
     def _grant(self, ttl: int, timeout: float) -> int:
         request = wire.LeaseGrantRequest(TTL=ttl)
@@ -260,7 +262,7 @@ class V3Store:
             success=[operation],
             failure=[wire.RequestOp(range=present)],
         )
-        reply = self._call("txn", request, timeout)
+        reply = self._write("txn", request, key, timeout)
         if reply.succeeded:
             return int(reply.header.revision)
         found = [int(kv.mod_revision) for each in reply.responses for kv in each.range.kvs]
@@ -271,16 +273,15 @@ class V3Store:
         request = wire.DeleteRangeRequest(
             key=scope.start or b"\0", range_end=range_end(scope) if prefix else b""
         )
-        return int(self._call("delete", request, timeout).deleted)
+        return int(self._write("delete", request, key, timeout).deleted)
 
     def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
-        connection = self.connection()
-        reply = connection.call("range", wire.RangeRequest(key=key, keys_only=True), timeout)
+        reply = self._read("range", wire.RangeRequest(key=key, keys_only=True), timeout)
         lease = reply.kvs[0].lease if reply.kvs else 0
         if not lease:
             return None
         request = wire.LeaseTimeToLiveRequest(ID=lease)
-        life = connection.call("time_to_live", request, timeout)
+        life = self._read("time_to_live", request, timeout)
         # -1 for one that has just ended: its keys are about to go.
         return TimeToLive(max(0, int(life.TTL)), int(life.grantedTTL), lease)
 

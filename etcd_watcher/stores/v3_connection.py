@@ -31,8 +31,10 @@ from etcd_watcher.stores.diagnosis import diagnose
 from etcd_watcher.stores.proxies import proxy_to
 from etcd_watcher.stores.tls import authorities
 from etcd_watcher.stores.v3_login import LOGIN_TRIES, Login, is_old_token
+from etcd_watcher.stores.v3_permissions import Denied
+from etcd_watcher.stores.v3_words import never_left, plain
 
-__all__ = ["MESSAGE_BOUND", "Connection", "Metadata"]
+__all__ = ["MESSAGE_BOUND", "Connection", "Metadata", "NeverSent"]
 
 MESSAGE_BOUND = 64 * 1024 * 1024
 """Largest message we take, in bytes. gRPC's own 4 MiB is too little: one catch-up response of
@@ -60,6 +62,10 @@ _METHODS = {
     "members": ("/etcdserverpb.Cluster/MemberList", wire.MemberListResponse),
     "status": ("/etcdserverpb.Maintenance/Status", wire.StatusResponse),
 }
+
+
+class NeverSent(ConnectionFailed):
+    """A request did not get to the endpoint: if it was to write, nothing was written."""
 
 
 class Connection:
@@ -152,7 +158,8 @@ class Connection:
         if code is grpc.StatusCode.CANCELLED:
             return StoreClosed("the connection was closed while a request was under way")
         if code is grpc.StatusCode.UNAVAILABLE:
-            return ConnectionFailed.to([self.endpoint], self._proxied(_short(details)))
+            kind = NeverSent if never_left(details) else ConnectionFailed
+            return kind.to([self.endpoint], self._proxied(plain(details)))
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return ConnectionFailed.to([self.endpoint], self._proxied("no answer in time"))
         if code is grpc.StatusCode.UNIMPLEMENTED:
@@ -163,7 +170,8 @@ class Connection:
         if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in details:
             return Compacted(0)
         advice = next((each for said, each in ADVICE.items() if said in details), "")
-        return RequestRejected(f"{self.endpoint} refused: {details or code}{advice}")
+        kind = Denied if code is grpc.StatusCode.PERMISSION_DENIED else RequestRejected
+        return kind(f"{self.endpoint} refused: {details or code}{advice}")
 
     def diagnose(self, reason: str, timeout: float) -> str:
         """Say what keeps us from talking to the endpoint: `reason` where nothing better is found.
@@ -193,11 +201,6 @@ def _content(path: str | None) -> bytes | None:
 
 def _serialize(message: Any) -> bytes:
     return bytes(message.SerializeToString())
-
-
-def _short(details: str) -> str:
-    """Cut gRPC's long story down to its end, which names the cause."""
-    return details.rsplit("; last error: ", 1)[-1].strip() or "unavailable"
 
 
 def _open_channel(endpoint: str, credentials: Credentials, *, proxied: bool) -> grpc.Channel:

@@ -5,14 +5,82 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import RequestRejected
 from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.certificate import common_name
 
-__all__ = ["check", "overlaps", "readable"]
+__all__ = ["Denied", "Rights", "check", "overlaps", "readable"]
 
 WRITE = 1
 """The one kind of permission that is not to read; 0 is READ and 2 both."""
+
+
+DOING = {"range": "read", "put": "write", "delete": "delete", "txn": "read and write"}
+"""What one does to a key with each call that names one."""
+
+
+class Denied(RequestRejected):
+    """Our user has no permission for what a request names."""
+
+
+class Rights:
+    """Who our user is, and what they may read as far as we were told. For any thread.
+
+    Parameters
+    ----------
+    credentials : Credentials
+        With a user; or with a certificate, whose common name is one where the server looks at it.
+
+    Attributes
+    ----------
+    allowed : list of KeyRange or None
+        None for everything, or where nobody knows.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._by_certificate = credentials.user is None
+        if credentials.user is None and credentials.cert is not None:
+            self.user = common_name(credentials.cert)
+        else:
+            self.user = credentials.user
+        self.allowed: list[KeyRange] | None = None
+
+    def learn(self, call: Callable[[str, Any], Any]) -> None:
+        """Ask what our user may read.
+
+        Raises
+        ------
+        RequestRejected, ConnectionFailed
+        """
+        if self.user is None:  # the server's answer to the watch will tell
+            return
+        try:
+            self.allowed = readable(call, self.user)
+        except RequestRejected:  # no user, maybe: most servers that want a certificate have none
+            if not self._by_certificate:
+                raise
+            self.allowed = None
+
+    def check(self, scopes: Iterable[KeyRange]) -> None:
+        """Refuse a range that is not all allowed: see the function `check`."""
+        if self.allowed is not None and self.user is not None:
+            check(scopes, self.allowed, self.user)
+
+    def parts(self, scope: KeyRange) -> list[KeyRange]:
+        """Give the parts of a range that our user may read; all of it where that is not known."""
+        allowed = self.allowed
+        return (allowed and overlaps(scope, allowed)) or [scope]
+
+    def explain(self, denied: Denied, endpoint: str, name: str, request: Any) -> Denied:
+        """Say who may not do what to which key, where a request was denied."""
+        if name not in DOING:
+            return denied
+        about = request.compare[0] if name == "txn" else request
+        scope = _range(about)
+        who = "whoever gives no user" if self.user is None else f"user {self.user!r}"
+        return Denied(f"{endpoint}: permission denied: {who} may not {DOING[name]} {_named(scope)}")
 
 
 def readable(call: Callable[[str, Any], Any], user: str) -> list[KeyRange] | None:
@@ -34,11 +102,12 @@ def readable(call: Callable[[str, Any], Any], user: str) -> list[KeyRange] | Non
     return _merged(ranges)
 
 
-def _range(permission: Any) -> KeyRange:
-    start = b"" if permission.key == b"\0" else permission.key
-    if not permission.range_end:
+def _range(named: Any) -> KeyRange:
+    """Give the range that a permission or a request names; a put names one key."""
+    start, end = b"" if named.key == b"\0" else named.key, getattr(named, "range_end", b"")
+    if not end:
         return KeyRange.of_key(start)
-    return KeyRange(start, None if permission.range_end == b"\0" else permission.range_end)
+    return KeyRange(start, None if end == b"\0" else end)
 
 
 def _merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from etcd_watcher import LocalEtcd, RequestRejected, Status, Watcher
+from etcd_watcher.local import Certificates
 from tests.watcher.conftest import News
 
 
@@ -118,3 +119,57 @@ def test_a_server_that_forgot_all_tokens_gets_a_new_login(guarded: LocalEtcd, ne
             watcher.register(f"news/{number}", news, "tell")
         watcher.sync()
         assert [value for key, value in news.told if key == "news/1"][:3] == ["0", "1", "2"]
+
+
+def test_a_refusal_names_who_may_not_do_what_to_which_key(guarded: LocalEtcd) -> None:
+    guarded.users.add("juan", "pa:ss", read=["news/"])
+    with Watcher(guarded.url, api="v3", user="juan", password="pa:ss") as juan:
+        assert juan.get("news/1") is None
+        for refused, what in [
+            (lambda: juan.put("news/1", "x"), "user 'juan' may not write 'news/1'"),
+            (lambda: juan.put("news/1", "x", ttl=5), "user 'juan' may not write 'news/1'"),
+            (lambda: juan.get("other"), "user 'juan' may not read 'other'"),
+            (lambda: juan.read(b"\xff"), r"user 'juan' may not read '\\udcff'"),
+            (lambda: juan.delete("news/1"), "user 'juan' may not delete 'news/1'"),
+            (lambda: juan.delete("n", prefix=True), "may not delete what starts with 'n'"),
+            (lambda: juan.compare_and_put("a", "x", 0), "may not read and write 'a'"),
+            (lambda: juan.compare_and_delete("a", 1), "may not read and write 'a'"),
+            (lambda: juan.time_left("a"), "user 'juan' may not read 'a'"),
+        ]:
+            with pytest.raises(RequestRejected, match=what) as error:
+                refused()
+            assert str(error.value).startswith(f"{guarded.url}: permission denied: ")
+
+
+def test_who_is_known_by_a_certificate_alone_watches_what_they_may(
+    any_version: str, news: News
+) -> None:
+    known = Certificates(user="juan")
+    with LocalEtcd(version=any_version, v2=False, tls=known, client_cert=True, user="luis") as etcd:
+        etcd.users.add("juan", "pa:ss", read=["news/", "weather/"], write=["news/"])
+        with Watcher(
+            etcd.url, api="v3", ca_cert=etcd.ca_cert, cert=etcd.cert, key=etcd.key
+        ) as juan:
+            juan.register(["news/", "weather/"], news, "tell", prefix=True)
+            juan.put("news/1", "hello")
+            etcd.put("weather/1", "fine")
+            with pytest.raises(RequestRejected, match=r"user 'juan' may not read 'other'\. It may"):
+                juan.register("other", news, "tell")
+            with pytest.raises(RequestRejected, match="user 'juan' may not write 'weather/1'"):
+                juan.put("weather/1", "rain")
+            juan.sync()
+            assert news.told == [("news/1", "hello"), ("weather/1", "fine")]
+
+
+def test_a_certificate_of_nobody_is_no_user_where_there_are_none(
+    any_version: str, news: News
+) -> None:
+    known = Certificates(user="juan")
+    with (
+        LocalEtcd(version=any_version, v2=False, tls=known, client_cert=True) as etcd,
+        Watcher(etcd, api="v3") as watcher,
+    ):
+        watcher.register("nokia", news, "tell")
+        watcher.put("nokia", "hello")
+        watcher.sync()
+        assert news.values == ["hello"]

@@ -1,0 +1,42 @@
+"""What gRPC says of a connection, in plain words."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["never_left", "plain"]
+
+WORDS = (
+    (r"connection refused", "connection refused"),
+    (r"goaway|graceful_stop", "the server is closing the connection"),
+    (r"\bping\b|keepalive|watchdog", "no answer to a sign of life"),
+    (r"connection reset|broken pipe", "the connection was reset"),
+    (r"closed|endpoint closing|\beof\b|stream removed", "the connection was closed"),
+    (r"\bdns\b|name resolution|getaddrinfo", "the host's name is not known"),
+    (r"no route|unreachable|host is down", "there is no way to that host"),
+    (r"timeout|timed out|settings frame", "no answer to connecting"),
+)
+"""For what gRPC's text has in it, whatever the case."""
+
+ETCD = "etcdserver: "
+"""How etcd's own words begin, which are plain."""
+
+PLACE = re.compile(r"^(?:[A-Z_]+: *)?(?:ipv[46]:[^ ]+: |unix:[^ ]+: )?")
+"""What a cause begins with: a status, and an address that we name ourselves."""
+
+NEVER_LEFT = ("failed to connect to all addresses", "DNS resolution failed", f"{ETCD}no leader")
+"""How it begins where the request was never sent, or refused before anything was done."""
+
+
+def plain(details: str) -> str:
+    """Give the cause in plain words; gRPC's own, cut down to their end, where none of ours fit."""
+    if details.startswith(ETCD):
+        return details.removeprefix(ETCD)
+    cause = details.rsplit("; last error: ", 1)[-1].strip()
+    known = next((words for said, words in WORDS if re.search(said, cause, re.IGNORECASE)), None)
+    return known or PLACE.sub("", cause).strip() or "it is not there"
+
+
+def never_left(details: str) -> bool:
+    """Tell whether nothing can have come of a request that failed so."""
+    return details.startswith(NEVER_LEFT)
