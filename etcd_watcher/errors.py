@@ -11,6 +11,7 @@ __all__ = [
     "Compacted",
     "Conflict",
     "ConnectionFailed",
+    "Denied",
     "EtcdWatcherError",
     "ExpectationFailed",
     "HistoryReplaced",
@@ -74,6 +75,10 @@ class ApiNotServed(EtcdWatcherError):
 
 class RequestRejected(EtcdWatcherError):
     """The server answered and refused: no permission, a bad argument, a value too large."""
+
+
+class Denied(RequestRejected):
+    """Our user has no permission for what was asked for."""
 
 
 class NoBinary(EtcdWatcherError, FileNotFoundError):

@@ -6,7 +6,9 @@ import re
 import ssl
 from pathlib import Path
 
-__all__ = ["common_name"]
+from etcd_watcher.endpoints import Credentials
+
+__all__ = ["common_name", "known_as"]
 
 ONE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -21,6 +23,13 @@ VERSION = 0xA0
 
 LONG = 0x80
 """The bit that says that a size takes several bytes."""
+
+
+def known_as(credentials: Credentials) -> str | None:
+    """Give the user that etcd takes us for; None for nobody."""
+    if credentials.user is not None or credentials.cert is None:
+        return credentials.user
+    return common_name(credentials.cert)
 
 
 def common_name(path: str) -> str | None:

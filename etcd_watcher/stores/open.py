@@ -66,7 +66,8 @@ def open_store(
 
 def _open_v2(endpoints: Sequence[str], credentials: Credentials, timeout: float) -> Store | None:
     """Give a v2 store; None where the first server that answers does not serve it."""
-    from etcd_watcher.stores.v2 import V2Store, serves_v2  # noqa: PLC0415 - loads python-etcd
+    from etcd_watcher.stores.v2 import V2Store  # noqa: PLC0415 - loads python-etcd
+    from etcd_watcher.stores.v2_served import serves_v2  # noqa: PLC0415
 
     reasons: dict[str, str] = {}
     for first, endpoint in enumerate(endpoints):

@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
 from typing import TypeVar
@@ -14,10 +14,11 @@ from typing import TypeVar
 import etcd
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import ApiNotServed, ConnectionFailed, RequestRejected, StoreClosed
+from etcd_watcher.errors import ConnectionFailed, Denied, RequestRejected, StoreClosed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import v2_questions as questions
 from etcd_watcher.stores.base import Cluster, KeyPage, KeyValue, Snapshot, TimeToLive
+from etcd_watcher.stores.certificate import known_as
 from etcd_watcher.stores.tls import tls_context
 from etcd_watcher.stores.v2_client import (
     Client,
@@ -38,12 +39,16 @@ from etcd_watcher.stores.v2_keys import (
     tree_range,
 )
 from etcd_watcher.stores.v2_mirror import Mirror
+from etcd_watcher.stores.v2_refusal import explain_refusal
 from etcd_watcher.stores.v2_watch import V2Watch
 from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker
 
-__all__ = ["V2Store", "serves_v2"]
+__all__ = ["V2Store"]
 
 T = TypeVar("T")
+
+REFUSAL = 2.0
+"""Seconds to find out what it is that our user may not read."""
 
 LARGEST_POOL = 4
 """Connections to an endpoint that are kept for further requests."""
@@ -71,6 +76,7 @@ class V2Store:
     def __init__(self, endpoints: Sequence[str], *, credentials: Credentials | None = None) -> None:
         self.endpoints = tuple(endpoints)
         self._credentials = credentials or Credentials()
+        self._user = known_as(self._credentials)
         uses_tls = any(url.startswith("https:") for url in self.endpoints)
         self._context = tls_context(self._credentials) if uses_tls else None
         self._closing = Waker()
@@ -86,8 +92,8 @@ class V2Store:
         """The newest index that each endpoint has told of: what is up to it, it knows."""
         self._readable: bytes | None = None
         """A key that our user may read, to ask for when only the index is wanted."""
-        self._asked_for: bytes | None = None
-        """A key that somebody is interested in: it may be the first that we may read."""
+        self._asked_for: Sequence[KeyRange] = ()
+        """What was asked for last: its first key may be the first that we may read."""
         self._mirror: Mirror | None = None
         """What the last watch or snapshot knew, for the next watch to go on from."""
         self._watches: weakref.WeakSet[V2Watch] = weakref.WeakSet()
@@ -111,10 +117,11 @@ class V2Store:
     def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
         """See `stores.base.Store`. v2 cannot say beforehand: the watch itself is refused."""
         del timeout
-        self._asked_for = place_of(scopes[0]).index_key
+        self._asked_for = scopes
 
     def revision(self, timeout: float) -> int:
-        keys = (NO_KEY, self._readable, self._asked_for)
+        asked_for = [place_of(scope).index_key for scope in self._asked_for[:1]]
+        keys = (NO_KEY, self._readable, *asked_for)
         index, self._readable = questions.read_newest(self._asker(timeout), keys)
         return index
 
@@ -248,6 +255,14 @@ class V2Store:
         """Give the index that an endpoint has reached, not before the cluster's present one."""
         return self._ask_one(endpoint, partial(read_index, key=key), key, waker, timeout)
 
+    def explain(self, error: etcd.EtcdException, endpoint: str, path: bytes) -> Exception:
+        """Give the error of ours that says what this one of python-etcd's means."""
+        return explain(error, endpoint, path, self._user)
+
+    def refuse(self, place: Place, denied: Denied) -> RequestRejected:
+        """Give the error for a place that our user may not read, by what was asked for last."""
+        return explain_refusal(self._asker(REFUSAL), place, self._asked_for, denied)
+
     def note(self, endpoint: str, index: int, *, anew: bool = False) -> None:
         """Note that an endpoint has told of an index; `anew` if it told of a later one before."""
         with self._lock:
@@ -334,7 +349,7 @@ class V2Store:
         except EmptyAnswer as error:
             raise TransportFailed("it is about to stop", sent=True) from error
         except etcd.EtcdException as error:
-            raise explain(error, endpoint, path) from error
+            raise self.explain(error, endpoint, path) from error
 
     def _ask(
         self,
@@ -371,21 +386,3 @@ class V2Store:
                         self._current = number
                 return answer
         raise ConnectionFailed.to(self.endpoints, "; ".join(dict.fromkeys(reasons)))
-
-
-def serves_v2(endpoint: str, timeout: float, credentials: Credentials | None = None) -> bool:
-    """Tell whether a server serves the v2 API.
-
-    Raises
-    ------
-    ConnectionFailed
-        Nothing answered within `timeout` seconds.
-    """
-    with closing(V2Store([endpoint], credentials=credentials)) as store:
-        try:
-            store.revision(timeout)
-        except ApiNotServed:
-            return False
-        except RequestRejected:
-            pass
-        return True

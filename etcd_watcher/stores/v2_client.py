@@ -8,11 +8,11 @@ from urllib.parse import urlencode, urlsplit
 
 import etcd
 
-from etcd_watcher.errors import ApiNotServed, RequestRejected
+from etcd_watcher.errors import ApiNotServed, Denied, RequestRejected
 from etcd_watcher.keys import to_bytes
 from etcd_watcher.stores.base import KeyValue
 from etcd_watcher.stores.v2_http import Connection, Reply
-from etcd_watcher.stores.v2_keys import Place, is_hidden, quote
+from etcd_watcher.stores.v2_keys import NO_KEY, Place, is_hidden, quote
 from etcd_watcher.stores.v2_wire import TransportFailed
 
 __all__ = [
@@ -127,14 +127,21 @@ class Client(etcd.Client):  # type: ignore[misc]  # python-etcd has no types
         return self._is_dense and self.http.has_answer
 
 
-def explain(error: etcd.EtcdException, endpoint: str, path: bytes) -> Exception:
-    """Give the error of ours that says what this one of python-etcd's means."""
+def explain(
+    error: etcd.EtcdException, endpoint: str, path: bytes, user: str | None = None
+) -> Exception:
+    """Give the error of ours that says what this one of python-etcd's means, to this user."""
     answer = error.payload if isinstance(error.payload, dict) else {}
     told = f"{answer.get('message', error)} ({answer.get('cause', 'no cause given')})"
     if isinstance(error, etcd.EtcdInsufficientPermissions):
-        return RequestRejected(
-            f"{endpoint}: no permission for {path.decode() or '/'!r}. Check the user, the "
-            "password, and the roles of the user"
+        shown = path.removesuffix(NO_KEY).decode() or "/"
+        if user is None:
+            return Denied(
+                f"{endpoint}: no permission for {shown!r} without a user: give user= and password="
+            )
+        return Denied(
+            f"{endpoint}: no permission for {shown!r} as user {user!r}. Check the user, the "
+            "password, and the roles of the user."
         )
     status = answer.get("status", SERVER_ERROR)
     if status >= SERVER_ERROR or answer.get("errorCode") in LEADERLESS:

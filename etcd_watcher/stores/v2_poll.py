@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import etcd
 
 from etcd_watcher.errors import Compacted, HistoryReplaced
-from etcd_watcher.stores.v2_client import EmptyAnswer, explain, find_change
+from etcd_watcher.stores.v2_client import EmptyAnswer, find_change
 from etcd_watcher.stores.v2_http import Silence
 from etcd_watcher.stores.v2_keys import Place
 from etcd_watcher.stores.v2_wire import TransportFailed, Waker
@@ -158,7 +158,7 @@ class Poll:
             self._client.http.close()
             self._cursor = self.complete
         except etcd.EtcdException as error:
-            raise explain(error, self._endpoint, self._place.path) from error
+            raise self._store.explain(error, self._endpoint, self._place.path) from error
         return None
 
     def accept(self, index: int) -> None:

@@ -10,6 +10,7 @@ from etcd_watcher.errors import (
     ApiNotServed,
     Compacted,
     ConnectionFailed,
+    Denied,
     HistoryReplaced,
     RequestRejected,
     StoreClosed,
@@ -104,6 +105,10 @@ class V2Watch:
                 self._mirror = None  # it belongs to what is lost
                 self._clear_up()
                 raise
+            except Denied as denied:
+                place = self._place
+                self._clear_up()
+                raise self._store.refuse(place, denied) from denied
             except (TransportFailed, ApiNotServed) as error:  # another member may still serve v2
                 self._clear_up()
                 raise ConnectionFailed.to([self._endpoint], str(error)) from error

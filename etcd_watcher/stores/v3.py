@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import Conflict, ConnectionFailed, RequestRejected, StoreClosed
+from etcd_watcher.errors import Conflict, ConnectionFailed, Denied, RequestRejected, StoreClosed
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import v3_permissions, wire
@@ -135,7 +135,7 @@ class V3Store:
             return connection.call(name, request, timeout)
         except StoreClosed:
             raise self._replaced(connection) from None
-        except v3_permissions.Denied as denied:
+        except Denied as denied:
             raise self._rights.explain(denied, connection.endpoint, name, request) from denied
 
     def _write(self, name: str, request: Any, key: bytes, timeout: float) -> Any:

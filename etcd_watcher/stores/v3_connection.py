@@ -22,6 +22,7 @@ from etcd_watcher.errors import (
     ApiNotServed,
     Compacted,
     ConnectionFailed,
+    Denied,
     RequestRejected,
     StoreClosed,
 )
@@ -31,7 +32,6 @@ from etcd_watcher.stores.diagnosis import diagnose
 from etcd_watcher.stores.proxies import proxy_to
 from etcd_watcher.stores.tls import authorities
 from etcd_watcher.stores.v3_login import LOGIN_TRIES, Login, is_old_token
-from etcd_watcher.stores.v3_permissions import Denied
 from etcd_watcher.stores.v3_words import never_left, plain
 
 __all__ = ["MESSAGE_BOUND", "Connection", "Metadata", "NeverSent"]
@@ -170,8 +170,8 @@ class Connection:
         if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in details:
             return Compacted(0)
         advice = next((each for said, each in ADVICE.items() if said in details), "")
-        kind = Denied if code is grpc.StatusCode.PERMISSION_DENIED else RequestRejected
-        return kind(f"{self.endpoint} refused: {details or code}{advice}")
+        refused = Denied if code is grpc.StatusCode.PERMISSION_DENIED else RequestRejected
+        return refused(f"{self.endpoint} refused: {details or code}{advice}")
 
     def diagnose(self, reason: str, timeout: float) -> str:
         """Say what keeps us from talking to the endpoint: `reason` where nothing better is found.

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import RequestRejected
+from etcd_watcher.errors import Denied, RequestRejected
 from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import wire
-from etcd_watcher.stores.certificate import common_name
+from etcd_watcher.stores.certificate import known_as
 
-__all__ = ["Denied", "Rights", "check", "overlaps", "readable"]
+__all__ = ["Rights", "check", "overlaps", "readable"]
 
 WRITE = 1
 """The one kind of permission that is not to read; 0 is READ and 2 both."""
@@ -19,10 +19,6 @@ WRITE = 1
 
 DOING = {"range": "read", "put": "write", "delete": "delete", "txn": "read and write"}
 """What one does to a key with each call that names one."""
-
-
-class Denied(RequestRejected):
-    """Our user has no permission for what a request names."""
 
 
 class Rights:
@@ -41,10 +37,7 @@ class Rights:
 
     def __init__(self, credentials: Credentials) -> None:
         self._by_certificate = credentials.user is None
-        if credentials.user is None and credentials.cert is not None:
-            self.user = common_name(credentials.cert)
-        else:
-            self.user = credentials.user
+        self.user = known_as(credentials)
         self.allowed: list[KeyRange] | None = None
 
     def learn(self, call: Callable[[str, Any], Any]) -> None:

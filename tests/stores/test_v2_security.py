@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from etcd_watcher import Watcher
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
 from etcd_watcher.local import Certificates, LocalEtcd
-from etcd_watcher.stores.v2 import V2Store, serves_v2
+from etcd_watcher.stores.v2 import V2Store
+from etcd_watcher.stores.v2_served import serves_v2
 from tests.stores.v2_follower import TIMEOUT, Follower, put
 
 
@@ -164,3 +166,36 @@ def test_whoever_is_not_known_is_refused_without_their_password_being_told(
             store.get(b"mine/x", TIMEOUT)
         assert "password" in str(caught.value)
         assert "wr0ng" not in str(caught.value)
+
+
+def test_a_key_outside_of_the_role_is_named_and_not_what_holds_all_keys(
+    guarded: LocalEtcd,
+) -> None:
+    name, password = LUIS
+    told: list[str | None] = []
+    with Watcher(guarded.url, api="v2", user=name, password=password) as watcher:
+        watcher.on("mine/", prefix=True)(lambda event: told.append(event.value))
+        with pytest.raises(RequestRejected, match=f"no permission for '/other' as user '{name}'"):
+            watcher.add_key("other")
+        with pytest.raises(RequestRejected, match=f"no permission for '/two' as user '{name}'"):
+            watcher.add_key(["mine/a", "two", "other"])
+        with pytest.raises(RequestRejected, match=f"no permission for '/much' as user '{name}'"):
+            watcher.add_key("much/", prefix=True)
+        # He may read both, and not what v2 has to be asked for to tell of both.
+        with pytest.raises(RequestRejected, match=r"which is '/' here: .* read '/[*]'"):
+            watcher.add_key("one")
+        watcher.put("mine/x", "hello")
+        watcher.sync()
+        assert told == ["hello"]
+        assert watcher.keys == ["mine/"]
+
+
+def test_who_is_known_by_a_certificate_alone_is_named(any_version: str) -> None:
+    known = Certificates(user="juan")
+    with LocalEtcd(version=any_version, tls=known, client_cert=True, user="luis") as etcd:
+        etcd.users.add("juan", "pa:ss", read=["news/"])
+        credentials = credentials_of(etcd)
+        with closing(V2Store([etcd.url], credentials=credentials)) as store:
+            assert store.get(b"news/1", TIMEOUT) is None
+            with pytest.raises(RequestRejected, match="no permission for '/other' as user 'juan'"):
+                store.get(b"other", TIMEOUT)

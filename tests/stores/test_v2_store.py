@@ -15,7 +15,8 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.local.ports import free_ports
 from etcd_watcher.stores.base import KeyValue, Store
-from etcd_watcher.stores.v2 import V2Store, serves_v2
+from etcd_watcher.stores.v2 import V2Store
+from etcd_watcher.stores.v2_served import serves_v2
 from tests.stores.v2_follower import TIMEOUT, put
 
 ODD = [
