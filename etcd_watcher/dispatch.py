@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -12,7 +11,7 @@ from contextvars import Context
 from functools import partial
 
 from etcd_watcher.mailbox import DELIVERING, Mailbox
-from etcd_watcher.pool import LOOP_LOOK, deliver, running_loop
+from etcd_watcher.pool import LOOP_LOOK, await_settled, deliver
 
 __all__ = ["MAX_WORKERS", "WorkerPool"]
 
@@ -255,50 +254,42 @@ class WorkerPool:
 
     def settle(self, revision: int, timeout: float) -> list[Mailbox]:
         """See `Pool.settle`. Those whose callbacks wait here, too, do not count for each other."""
-        deadline = time.monotonic() + timeout
         mine = DELIVERING.get()
-        loop = running_loop()
         with self._work:
             if mine is not None:
                 self._settling.add(mine)
                 self._let_go.notify_all()
             try:
-                return self._settle(revision, deadline, mine, loop)
+                return self._settle(revision, timeout, mine)
             finally:
                 if mine is not None:
                     self._settling.discard(mine)
                     self._let_go.notify_all()
 
-    def _settle(
-        self,
-        revision: int,
-        deadline: float,
-        mine: Mailbox | None,
-        loop: asyncio.AbstractEventLoop | None,
-    ) -> list[Mailbox]:
+    def _settle(self, revision: int, timeout: float, mine: Mailbox | None) -> list[Mailbox]:
         held = [*self._parked, *(each for bundle in self._bundles for each in bundle.mailboxes)]
-        while True:
+
+        def late() -> list[Mailbox]:
             for each in list(self._parked):
                 self._reclaim(each)
             # One that was closed and let go is not told the rest of what it holds.
-            held = [
+            held[:] = [
                 each
                 for each in held
                 if not each.settled(revision) and (each.scheduled or not each.closed)
             ]
             # One from outside is in no circle with them, and does wait.
-            late = [each for each in held if mine is None or each not in self._settling]
-            if loop is not None and any(each.parked_on is loop for each in late):
-                raise RuntimeError(
-                    "an async callback is waiting for the event loop that this call would "
-                    "block: use `await watcher.sync_async()` here"
-                )
-            remaining = deadline - time.monotonic()
-            if not late or remaining <= 0 or self._closed:
-                return late
+            return [each for each in held if mine is None or each not in self._settling]
+
+        def wait(late: list[Mailbox], seconds: float) -> bool:
+            if self._closed:
+                return False
             # Nobody tells that a loop was closed: one has to look.
             parked = any(each.parked_on is not None for each in late)
-            self._await(late[-1], revision, min(remaining, LOOP_LOOK) if parked else remaining)
+            self._await(late[-1], revision, min(seconds, LOOP_LOOK) if parked else seconds)
+            return True
+
+        return await_settled(late, wait, timeout)
 
     def _await(self, mailbox: Mailbox, revision: int, timeout: float) -> None:
         """Wait for one mailbox, probably the last to be emptied, or for what changes the circle."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.mailbox import Mailbox, logger
 
-__all__ = ["LOOP_LOOK", "Pool", "deliver", "running_loop"]
+__all__ = ["LOOP_LOOK", "Pool", "await_settled", "deliver"]
 
 LOOP_LOOK = 0.1
 """Seconds between two looks whether an event loop that has callbacks to run was closed."""
@@ -55,6 +56,32 @@ def deliver(mailbox: Mailbox, give_back: Callable[[], None]) -> str:
         mailbox.closed = True
         logger.exception("%r gets no more events", mailbox.who)
     return "idle"
+
+
+def await_settled(
+    late: Callable[[], list[Mailbox]], wait: Callable[[list[Mailbox], float], bool], timeout: float
+) -> list[Mailbox]:
+    """Do what `Pool.settle` promises, for whichever pool; within its lock.
+
+    Parameters
+    ----------
+    late : callable
+        Gives the mailboxes that are still to be waited for.
+    wait : callable
+        Waits until some of these may be settled, so many seconds at most; False to wait no more.
+    """
+    deadline = time.monotonic() + timeout
+    loop = running_loop()
+    while True:
+        held = late()
+        if loop is not None and any(each.parked_on is loop for each in held):
+            raise RuntimeError(
+                "an async callback is waiting for the event loop that this call would block: use "
+                "`await watcher.sync_async()` here"
+            )
+        remaining = deadline - time.monotonic()
+        if not held or remaining <= 0 or not wait(held, remaining):
+            return held
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

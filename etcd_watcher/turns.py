@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 
 from etcd_watcher.mailbox import DELIVERING, Mailbox
-from etcd_watcher.pool import LOOP_LOOK, deliver, running_loop
+from etcd_watcher.pool import LOOP_LOOK, await_settled, deliver
 
 __all__ = ["Turns"]
 
@@ -111,21 +110,19 @@ class Turns:
         """See `Pool.settle`. For a callback there is nobody to wait for: the others come after."""
         if DELIVERING.get() is not None:
             return []
-        deadline = time.monotonic() + timeout
-        loop = running_loop()
+
+        def late() -> list[Mailbox]:
+            held = [*self._due] if self._current is None else [self._current, *self._due]
+            return [each for each in held if not each.settled(revision)]
+
+        def wait(_: list[Mailbox], seconds: float) -> bool:
+            if self._closed:
+                return False
+            self._changed.wait(min(seconds, LOOP_LOOK))
+            return True
+
         with self._changed:
-            while True:
-                held = [*self._due] if self._current is None else [self._current, *self._due]
-                late = [each for each in held if not each.settled(revision)]
-                if loop is not None and any(each.parked_on is loop for each in late):
-                    raise RuntimeError(
-                        "an async callback is waiting for the event loop that this call would "
-                        "block: use `await watcher.sync_async()` here"
-                    )
-                remaining = deadline - time.monotonic()
-                if not late or remaining <= 0 or self._closed:
-                    return late
-                self._changed.wait(min(remaining, LOOP_LOOK))
+            return await_settled(late, wait, timeout)
 
     def close(self, timeout: float = 1.0) -> None:
         with self._changed:
