@@ -188,6 +188,8 @@ def test_any_text_is_taken_or_refused_as_a_value_error(text: str) -> None:
         ("http://[::1]:1", True),
         ("http://10.0.0.1:1", False),
         ("http://localhost.example:1", False),
+        ("http://127.example:1", False),
+        ("http://0.0.0.0:1", False),
     ],
 )
 def test_loopback_is_known(url: str, here: bool) -> None:  # noqa: FBT001 - a parameter
