@@ -99,7 +99,7 @@ function applyBoard(state, message) {
 /** One card in one view. */
 function drawCard(card, ask, manager) {
   const number = card.told.number;
-  const id = `ew-card-${number}-${Math.random().toString(36).slice(2, 8)}`;
+  const id = uniqueId("card");
   const fold = h("button", {
     type: "button", class: "ew-card-fold", "aria-controls": `${id}-content`,
     on: { click: () => ask({ card: number, collapsed: !card.told.collapsed }) },
@@ -123,7 +123,7 @@ function drawCard(card, ask, manager) {
   const el = h(
     "section",
     { class: "ew-card" },
-    h("div", { class: "ew-bar ew-card-head" }, name, keys, h("span", { class: "ew-space" }), counts, failed, lagging, clear),
+    h("div", { class: "ew-bar ew-card-head" }, name, keys, counts, failed, lagging, clear),
     content,
   );
 
@@ -172,13 +172,12 @@ function drawCard(card, ask, manager) {
       const left = [];
       if (told.lines_left_out) left.push(`${count(told.lines_left_out)} earlier lines`);
       if (told.outputs_left_out) left.push(`${count(told.outputs_left_out)} earlier outputs`);
-      setText(
+      setTextOrHide(
         leftOut,
         left.length
           ? `… ${left.join(" and ")}: a card keeps the last ${count(bounds.lines)} lines and ${count(bounds.outputs)} plots, tables and errors`
           : "",
       );
-      leftOut.hidden = left.length === 0;
     },
     dispose() {
       disposed = true;

@@ -33,6 +33,31 @@ function setText(element, text) {
   if (element.textContent !== shown) element.textContent = shown;
 }
 
+/** Set an element's text, and hide it while there is none. */
+function setTextOrHide(element, text) {
+  setText(element, text);
+  element.hidden = text === "";
+}
+
+/** A name for an element that others refer to: unique, however many views there are. */
+function uniqueId(name) {
+  return `ew-${name}-${Math.random().toString(36).slice(2, 12)}`;
+}
+
+/** What went wrong: `setTextOrHide` tells it, and a screen reader says it at once. */
+function troubleBox() {
+  return h("div", { class: "ew-problem", role: "alert", hidden: true });
+}
+
+/** Have a <select> offer these, [[value, label], …]; give whether it offered others before. */
+function setOptions(select, options) {
+  const text = JSON.stringify(options);
+  if (select.offered === text) return false;
+  select.offered = text;
+  select.replaceChildren(...options.map(([value, label]) => h("option", { value }, label)));
+  return true;
+}
+
 /** A button with a word on it, or with a sign and the word for those who hear it. */
 function button(label, listener, props = {}) {
   return h("button", { type: "button", class: "ew-button", on: { click: listener }, ...props }, label);
@@ -63,6 +88,11 @@ const grouped = new Intl.NumberFormat("en-US");
 function count(number) {
   return grouped.format(number);
 }
+
+/** What happened, told apart by more than its colour. */
+const SIGNS = {
+  created: "+", modified: "±", deleted: "✕", expired: "◌", gap: "!", missed: "!", connection: "⇄",
+};
 
 /** Seconds since the epoch -> "14:03:09.123", as the person's clock shows. */
 function clock(seconds, digits = 3) {
@@ -107,8 +137,7 @@ function live({ start, apply, render }) {
     const update = () => {
       frame = null;
       for (const view of views) {
-        setText(view.problem, problem);
-        view.problem.hidden = problem === "";
+        setTextOrHide(view.problem, problem);
         view.update();
       }
     };
@@ -144,7 +173,7 @@ function live({ start, apply, render }) {
         el.dataset.lmSuppressShortcuts = "true";
         // The form for a notebook without a kernel need not be seen beside the living one.
         requestAnimationFrame(() => el.closest(".jp-OutputArea")?.classList.add("ew-live"));
-        const problemShown = h("div", { class: "ew-problem", role: "alert", hidden: true });
+        const problemShown = troubleBox();
         const view = render({ el, state, ask, model, update: updateSoon });
         el.append(problemShown);
         view.problem = problemShown;
@@ -199,8 +228,6 @@ async function copy(text) {
   return undefined;
 }
 
-let rowsMade = 0;
-
 /** The elements of the rows in sight, used again and again: the page never has more.
  *
  * show(from, to, fill): have these rows, and call fill(element, number) for each. A row keeps its
@@ -212,7 +239,7 @@ function rowPool(canvas, make) {
     show(from, to, fill) {
       while (pool.length < to - from) {
         const row = make();
-        row.id = `ew-row-${(rowsMade += 1)}-${Math.random().toString(36).slice(2, 8)}`;
+        row.id = uniqueId("row");
         pool.push(row);
         canvas.append(row);
       }

@@ -15,7 +15,7 @@ function applyPicker(state, message) {
 
 function renderPicker({ el, state, ask, update }) {
   el.classList.add("ew-key-picker");
-  const id = `ew-keys-${Math.random().toString(36).slice(2, 8)}`;
+  const id = uniqueId("keys");
   const field = h("input", {
     class: "ew-field ew-mono ew-key-field", type: "text", role: "combobox", autocomplete: "off",
     spellcheck: "false", "aria-expanded": "false", "aria-controls": `${id}-list`,
@@ -25,7 +25,7 @@ function renderPicker({ el, state, ask, update }) {
   const heard = h("div", { class: "ew-heard", role: "status", "aria-live": "polite" });
   const tags = h("ul", { class: "ew-tags", "aria-label": "Watched keys" });
   const more = h("p", { class: "ew-quiet" });
-  const trouble = h("div", { class: "ew-problem", role: "alert", hidden: true });
+  const trouble = troubleBox();
   const box = h("div", { class: "ew-key-box" }, labelled("Watch a key", field), list);
   el.append(box, heard, tags, more, trouble);
 
@@ -138,13 +138,14 @@ function renderPicker({ el, state, ask, update }) {
     const focused = document.activeElement?.closest?.(".ew-tag");
     const at = [...tags.children].indexOf(focused);
     tags.replaceChildren(...state.tags.map((tag) => {
-      const kind = tag.prefix ? (state.api === "v2" ? "directory " : "prefix ") : "";
+      const kind = !tag.prefix || tag.text === "" ? "" : state.api === "v2" ? "directory " : "prefix ";
+      const text = tag.prefix && tag.text === "" ? "all keys" : tag.text;
       const told = tag.subscribers ? "" : " (nobody is told)";
-      return h("li", { class: `ew-tag${tag.subscribers ? "" : " ew-tag-alone"}`, title: `${kind}${tag.text}${told}` },
+      return h("li", { class: `ew-tag${tag.subscribers ? "" : " ew-tag-alone"}`, title: `${kind}${text}${told}` },
         kind ? h("span", { class: "ew-quiet" }, kind) : null,
-        h("bdi", { class: "ew-mono" }, tag.text),
+        h("bdi", { class: "ew-mono" }, text),
         h("button", {
-          type: "button", class: "ew-tag-remove", "aria-label": `Remove ${kind}${tag.text}`,
+          type: "button", class: "ew-remove", "aria-label": `Remove ${kind}${text}`,
           on: { click: () => ask({ ask: "remove", id: tag.id, prefix: tag.prefix }) },
         }, "✕"));
     }));
@@ -160,11 +161,8 @@ function renderPicker({ el, state, ask, update }) {
       }
       drawOptions();
       const left = state.all - state.tags.length;
-      setText(more, left > 0 ? `and ${count(left)} more` : state.all ? "" : "No key is watched yet.");
-      more.hidden = more.textContent === "";
-      const said = state.trouble || (open ? state.found.problem : "");
-      setText(trouble, said ?? "");
-      trouble.hidden = !said;
+      setTextOrHide(more, left > 0 ? `and ${count(left)} more` : state.all ? "" : "No key is watched yet.");
+      setTextOrHide(trouble, state.trouble || (open && state.found.problem) || "");
       setAttribute(el, "aria-busy", String(state.busy > 0));
     },
   };

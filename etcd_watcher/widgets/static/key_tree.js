@@ -3,8 +3,7 @@
 
 const ROW = 24; // pixels; the style sheet says the same
 const SPARE = 4;
-const COLUMNS = ["Key", "Value", "Keys", "Changes", "Lives for"];
-const SIGNS = { created: "+", modified: "±", deleted: "✕", expired: "◌" };
+const COLUMNS = ["Key", "Value", "Keys", "Changes", "TTL"];
 const FLASH = 700; // milliseconds between two flashes of a row, at the least
 
 function start() {

@@ -2,7 +2,6 @@
 
 function renderMatrix({ el, state, ask, update }) {
   el.classList.add("ew-matrix");
-  const id = `ew-matrix-${Math.random().toString(36).slice(2, 8)}`;
   const name = h("input", { class: "ew-field", type: "text", autocomplete: "off", placeholder: "name" });
   const kind = h("select", { class: "ew-field", "aria-label": "Class of the new subscriber" });
   const make = form(() => {
@@ -19,11 +18,11 @@ function renderMatrix({ el, state, ask, update }) {
     h("thead", {}, head), body);
   const scroll = h("div", { class: "ew-scroll", role: "region", tabindex: "0", "aria-label": "Keys and subscribers" }, table);
   const note = h("p", { class: "ew-quiet" });
-  const trouble = h("div", { class: "ew-problem", role: "alert", hidden: true });
+  const trouble = troubleBox();
   const heard = h("div", { class: "ew-heard", role: "status", "aria-live": "polite" });
   el.append(h("div", { class: "ew-bar" }, make, finding), scroll, note, trouble, heard);
 
-  const rowName = (row) => row.text + (row.prefix ? "…" : "");
+  const rowName = (row) => row.prefix ? (row.text === "" ? "all keys" : `${row.text}…`) : row.text;
 
   function drawHead(column) {
     const cell = h("th", { scope: "col" });
@@ -32,7 +31,7 @@ function renderMatrix({ el, state, ask, update }) {
       change: () => ask({ ask: "what", column: column.number, what: what.value }),
     } });
     const fixed = h("span", { class: "ew-quiet" });
-    const remove = h("button", { type: "button", class: "ew-tag-remove", on: {
+    const remove = h("button", { type: "button", class: "ew-remove", on: {
       click: () => ask({ ask: "remove", column: column.number }),
     } }, "✕");
     cell.append(h("div", { class: "ew-column-name" }, label, remove), what, fixed);
@@ -46,11 +45,7 @@ function renderMatrix({ el, state, ask, update }) {
         what.hidden = now.choices.length === 0;
         fixed.hidden = !what.hidden;
         setText(fixed, `${now.what}(event)`);
-        const choices = now.choices.join("\n");
-        if (what.dataset.choices !== choices) {
-          what.dataset.choices = choices;
-          what.replaceChildren(...now.choices.map((each) => h("option", { value: each }, each)));
-        }
+        setOptions(what, now.choices.map((each) => [each, each]));
         if (document.activeElement !== what || now.choices.length < 2) what.value = now.what;
       },
     };
@@ -102,10 +97,8 @@ function renderMatrix({ el, state, ask, update }) {
       if (document.activeElement !== find) find.value = state.find;
       finding.hidden = state.all_columns < 6 && state.all_rows < 12 && state.find === "";
       kind.hidden = state.kinds.length < 2;
-      if (kind.dataset.kinds !== state.kinds.join("\n")) {
-        const chosen = kind.value;
-        kind.dataset.kinds = state.kinds.join("\n");
-        kind.replaceChildren(...state.kinds.map((each) => h("option", { value: each }, each)));
+      const chosen = kind.value;
+      if (setOptions(kind, state.kinds.map((each) => [each, each]))) {
         kind.value = state.kinds.includes(chosen) ? chosen : state.kinds[0] ?? "";
       }
       const present = new Set(state.columns.map((each) => each.number));
@@ -147,10 +140,8 @@ function renderMatrix({ el, state, ask, update }) {
       const columnsLeft = state.all_columns - state.columns.length;
       if (keysLeft > 0) notes.push(`${count(keysLeft)} of ${count(state.all_rows)} keys are not shown.`);
       if (columnsLeft > 0) notes.push(`${count(columnsLeft)} of ${count(state.all_columns)} subscribers are not shown.`);
-      setText(note, notes.join(" "));
-      note.hidden = notes.length === 0;
-      setText(trouble, state.trouble);
-      trouble.hidden = state.trouble === "";
+      setTextOrHide(note, notes.join(" "));
+      setTextOrHide(trouble, state.trouble);
       setAttribute(el, "aria-busy", String(state.busy > 0));
     },
   };

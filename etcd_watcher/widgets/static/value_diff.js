@@ -1,9 +1,9 @@
 // ValueDiff: two values of a key to choose, and what differs between them.
 
-const SIGNS = { created: "+", modified: "±", deleted: "✕", expired: "◌" };
-
 function render({ el, state, ask }) {
   el.classList.add("ew-value-diff");
+  setAttribute(el, "role", "group");
+  setAttribute(el, "aria-label", "Value diff");
   const key = h("strong", { class: "ew-mono ew-key" });
   const selects = ["older", "newer"].map((name) => h("select", {
     class: "ew-field",
@@ -24,8 +24,7 @@ function render({ el, state, ask }) {
       fill(selects[0], shown.versions, shown.older, "the one before");
       fill(selects[1], shown.versions, shown.newer, "the newest");
       const parts = partsOf(shown);
-      setText(said, [shown.said, parts.said].filter(Boolean).join(" · "));
-      said.hidden = said.textContent === "";
+      setTextOrHide(said, [shown.said, parts.said].filter(Boolean).join(" · "));
       place.replaceChildren(...parts.blocks);
     },
   };
@@ -35,11 +34,7 @@ function fill(select, versions, chosen, first) {
   const choices = [[0, first], ...versions.map(({ revision, kind, came }) =>
     [revision, `${revision} ${SIGNS[kind]} ${kind}${came ? ` at ${clock(came, 0)}` : ""}`])];
   if (chosen && !choices.some(([revision]) => revision === chosen)) choices.push([chosen, String(chosen)]);
-  const text = JSON.stringify(choices);
-  if (select.choices !== text) {
-    select.choices = text;
-    select.replaceChildren(...choices.map(([value, label]) => h("option", { value }, label)));
-  }
+  setOptions(select, choices);
   select.value = String(chosen);
   select.disabled = versions.length === 0;
 }

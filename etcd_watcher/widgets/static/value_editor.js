@@ -2,7 +2,9 @@
 
 function renderEditor({ el, state, ask }) {
   el.classList.add("ew-editor");
-  const id = `ew-editor-${Math.random().toString(36).slice(2, 8)}`;
+  setAttribute(el, "role", "group");
+  setAttribute(el, "aria-label", "Value editor");
+  const id = uniqueId("editor");
   const key = h("input", { class: "ew-field ew-mono ew-grow", type: "text", autocomplete: "off", spellcheck: "false", placeholder: "key" });
   const opening = form(() => ask({ ask: "open", key: key.value }), h("label", { class: "ew-label ew-grow" }, h("span", {}, "Key"), key),
     h("button", { type: "submit", class: "ew-button" }, "Open"));
@@ -39,7 +41,7 @@ function renderEditor({ el, state, ask }) {
   newer.append(newerText, button("Show theirs", () => ask({ ask: "load" })));
   const conflict = h("div", { class: "ew-notice ew-conflict", role: "alert" });
   const said = h("p", { class: "ew-said", role: "status" });
-  const trouble = h("div", { class: "ew-problem", role: "alert", hidden: true });
+  const trouble = troubleBox();
   const editing = h("div", { class: "ew-editing" }, facts, h("div", { class: "ew-bar" }, valueLabel, escaping), value, writing);
   el.append(opening, readOnly, newer, conflict, editing, said, trouble);
 
@@ -79,11 +81,8 @@ function renderEditor({ el, state, ask }) {
   function refresh() {
     const now = state.value;
     const lives = choices();
-    const text = JSON.stringify(lives);
-    if (how.dataset.choices !== text) {
-      const chosen = how.value;
-      how.dataset.choices = text;
-      how.replaceChildren(...lives.map(([name, label]) => h("option", { value: name }, label)));
+    const chosen = how.value;
+    if (setOptions(how, lives)) {
       if (lives.some(([name]) => name === chosen) && how.dataset.revision === String(now.revision)) how.value = chosen;
       how.dataset.revision = String(now.revision);
     }
@@ -161,10 +160,8 @@ function renderEditor({ el, state, ask }) {
       refresh();
       drawConflict();
       conflict.hidden = state.conflict === null;
-      setText(said, state.said);
-      said.hidden = state.said === "";
-      setText(trouble, state.trouble);
-      trouble.hidden = state.trouble === "";
+      setTextOrHide(said, state.said);
+      setTextOrHide(trouble, state.trouble);
       setAttribute(el, "aria-busy", String(state.busy > 0));
     },
   };
