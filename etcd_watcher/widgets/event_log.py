@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from traitlets import Bool, Enum, Float, Instance, Int, List, Tuple, Unicode, observe
+from traitlets import Bool, Enum, Instance, Int, List, Unicode, observe
 
 from etcd_watcher._html import journal_html
 from etcd_watcher.event import Event
@@ -19,6 +19,7 @@ from etcd_watcher.widgets.filters import KINDS, Filter
 from etcd_watcher.widgets.log_page import details, line
 from etcd_watcher.widgets.log_rows import LogRows, Missed, Row
 from etcd_watcher.widgets.renderer import renderer
+from etcd_watcher.widgets.settings import Span
 from etcd_watcher.widgets.shown_text import escaped_text
 
 __all__ = ["EventLog"]
@@ -85,17 +86,15 @@ class EventLog(LiveWidget):
     >>> log.to_pandas()
     """
 
-    _esm = Unicode(script("event_log")).tag(sync=True)
-    _css = Unicode(styles("event_log")).tag(sync=True)
+    _esm = Unicode(script("opened_event", "event_log")).tag(sync=True)
+    _css = Unicode(styles("opened_event", "event_log")).tag(sync=True)
 
     key = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     text = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     types = List(Enum(KINDS), list(KINDS)).tag(sync=True, setting=True)
     within = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     only = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
-    between = Tuple(Float(), Float(), default_value=None, allow_none=True).tag(
-        sync=True, setting=True
-    )
+    between = Span().tag(sync=True, setting=True)
     paused = Bool(default_value=False).tag(sync=True, setting=True)
     follow = Bool(default_value=True).tag(sync=True, setting=True)
     height = Int(12, min=3, max=100).tag(sync=True, setting=True)

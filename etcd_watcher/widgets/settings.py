@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
-from traitlets import HasTraits
+from traitlets import Float, HasTraits, TraitError, Tuple
 
-__all__ = ["check_settings", "settings_of", "shown_settings"]
+__all__ = ["Span", "check_settings", "settings_of", "shown_settings"]
+
+
+class Span(Tuple):
+    """A span of time, in seconds since the epoch, or None: its beginning, then its end."""
+
+    def __init__(self) -> None:
+        super().__init__(Float(), Float(), default_value=None, allow_none=True)
+
+    def validate(self, owner: Any, value: Any) -> Any:
+        """Refuse what is no span, such as one that ends before it begins."""
+        span: Any = super().validate(owner, value)
+        begin, end = span
+        if not (isfinite(begin) and isfinite(end) and begin <= end):
+            raise TraitError(
+                f"{type(owner).__name__}.{self.name} is a beginning and an end, in seconds since "
+                f"the epoch, such as (time.time() - 60, time.time()); not {value!r}"
+            )
+        return span
 
 
 def settings_of(owner: type[HasTraits]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from traitlets import Float, Int, Tuple, Unicode, observe
+from traitlets import Int, Unicode, observe
 
 from etcd_watcher._html import code, table_html, text
 from etcd_watcher.event import Event, Gap, Status
@@ -15,6 +15,7 @@ from etcd_watcher.widgets.base import LiveWidget, Message
 from etcd_watcher.widgets.filters import Filter
 from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.series import AllSeries, KeySeries
+from etcd_watcher.widgets.settings import Span
 from etcd_watcher.widgets.shown_text import cell, escaped_text
 
 __all__ = ["Timeline"]
@@ -39,8 +40,8 @@ NAME_WIDTH = 80
 class Timeline(LiveWidget):
     """The changes of the busiest keys over a sliding window, a row for each.
 
-    A key whose values are numbers is drawn as a curve, any other as bars: changes in each piece of
-    the window. Gaps and lost connections are marked. Mark a span of time, with the mouse or with
+    A key whose values are numbers is drawn as a curve, between the lowest and the highest of them;
+    any other as bars, up to the changes a second that are named at its end. Gaps and lost connections are marked. Mark a span of time, with the mouse or with
     the two handles below: the window stands still, and other widgets can follow:
     `traitlets.link((timeline, "between"), (log, "between"))`.
 
@@ -69,9 +70,7 @@ class Timeline(LiveWidget):
     rows = Int(8, min=1, max=40).tag(setting=True)
     within = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     only = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
-    between = Tuple(Float(), Float(), default_value=None, allow_none=True).tag(
-        sync=True, setting=True
-    )
+    between = Span().tag(sync=True, setting=True)
 
     def _start(self) -> None:
         self._begin()

@@ -356,7 +356,14 @@ def test_a_page_saves_a_file_part_by_part(
 
 @pytest.mark.parametrize(
     "settings",
-    [{"types": ["made"]}, {"height": 1}, {"between": (1,)}, {"paused": "no"}, {"key": 5}],
+    [
+        {"types": ["made"]},
+        {"height": 1},
+        {"between": (1,)},
+        {"between": (2, 1)},
+        {"paused": "no"},
+        {"key": 5},
+    ],
 )
 def test_a_setting_that_cannot_be_is_refused(fake_watcher: Watcher, settings: Any) -> None:
     with pytest.raises(TraitError):

@@ -161,7 +161,9 @@ def test_hostile_keys_are_plain_text(fake_watcher: Watcher, sent: Sent, clock: C
     assert all(row["key"].isprintable() and len(row["key"]) <= 80 for row in message["rows"])
 
 
-@pytest.mark.parametrize("settings", [{"seconds": 1}, {"rows": 0}, {"between": (2.0,)}])
+@pytest.mark.parametrize(
+    "settings", [{"seconds": 1}, {"rows": 0}, {"between": (2.0,)}, {"between": (2.0, 1.0)}]
+)
 def test_a_setting_that_cannot_be_is_refused(
     fake_watcher: Watcher, settings: dict[str, Any]
 ) -> None:
