@@ -3,6 +3,7 @@
 
 const PIECES = 120;
 const FRAME = 200; // milliseconds from one drawing to the next
+const WINDOWS = [10, 60, 300, 900, 3600, 21600, 86400]; // seconds, to choose from
 
 function start() {
   return { rows: new Map(), order: [], marks: [], others: 0, length: 0.5, ahead: 0, told: false };
@@ -45,9 +46,13 @@ function render({ el, state, model, update: updateSoon }) {
   }));
   const axis = h("div", { class: "ew-axis" }, ticks, ...handles);
   const clear = button("Show all times", () => mark(null));
+  const howLong = h("select", {
+    class: "ew-field", on: { change: () => set("seconds", Number(howLong.value)) },
+  });
   const note = h("span", { class: "ew-quiet" });
   const empty = h("div", { class: "ew-quiet ew-empty" }, "No change yet.");
-  el.append(field, empty, axis, h("div", { class: "ew-bar" }, note, h("span", { class: "ew-space" }), clear), heard);
+  el.append(field, empty, axis,
+    h("div", { class: "ew-bar" }, labelled("The last", howLong), note, h("span", { class: "ew-space" }), clear), heard);
 
   const rows = new Map(); // id -> {element, …}
   let frozenEnd = null; // while a span is marked the window stands still
@@ -59,11 +64,12 @@ function render({ el, state, model, update: updateSoon }) {
   const windowEnd = () => frozenEnd ?? now();
   const marked = () => dragged ?? model.get("between");
 
-  function mark(between) {
-    model.set("between", between);
+  function set(name, value) {
+    model.set(name, value);
     model.save_changes();
     updateSoon();
   }
+  const mark = (between) => set("between", between);
 
   // With the mouse: press, draw, release.
   const plotBox = () => list.querySelector(".ew-plot")?.getBoundingClientRect();
@@ -159,10 +165,12 @@ function render({ el, state, model, update: updateSoon }) {
       });
       drawTicks(ticks, begin, end, box.width);
     }
-    const others = state.others > 0 ? ` · ${count(state.others)} more keys in the first row` : "";
+    const choices = WINDOWS.includes(seconds()) ? WINDOWS : [seconds(), ...WINDOWS];
+    setOptions(howLong, choices.map((each) => [each, duration(each)]));
+    howLong.value = String(seconds());
     setText(note, between
       ? `marked: ${clock(between[0])} to ${clock(between[1])}; the window stands still`
-      : `the last ${duration(seconds())}${others}`);
+      : state.others > 0 ? `${count(state.others)} more keys are in the first row` : "");
     setAttribute(axis, "data-marked", between ? "" : null);
   }
 
@@ -201,18 +209,25 @@ function render({ el, state, model, update: updateSoon }) {
 function makeRow() {
   const name = h("div", { class: "ew-name ew-mono" });
   const plot = h("canvas", { class: "ew-plot", "aria-hidden": "true" });
-  const figure = h("div", { class: "ew-figure ew-mono" });
+  const figure = h("div", { class: "ew-figure ew-mono", "aria-hidden": "true" });
+  const scale = h("div", { class: "ew-scale ew-quiet", "aria-hidden": "true" });
   const heard = h("span", { class: "ew-heard" });
-  const element = h("div", { class: "ew-time-row", role: "listitem" }, name, plot, figure, heard);
-  return { element, name, plot, figure, heard };
+  const element = h("div", { class: "ew-time-row", role: "listitem" }, name, plot, figure, scale, heard);
+  return { element, name, plot, figure, scale, heard };
 }
 
 function fillRow(row, series, state, begin, end) {
   setText(row.name, series.key);
   setAttribute(row.name, "title", series.key);
   const changes = `${count(series.total)} ${series.total === 1 ? "change" : "changes"}`;
-  setText(row.figure, series.curve ? series.value ?? "" : `${count(series.total)}×`);
-  setText(row.heard, series.curve ? `, ${changes}` : series.value === null ? ` ${changes}` : ` ${changes}, now ${series.value}`);
+  const numbers = [...series.numbers.values()];
+  const range = `${rounded(Math.min(...numbers))} to ${rounded(Math.max(...numbers))}`;
+  const most = rounded(mostASecond(series.counts, state.length));
+  setText(row.figure, series.curve ? series.value ?? "" : count(series.total));
+  setText(row.scale, series.curve ? range : `≤ ${most}/s`);
+  setText(row.heard, series.curve
+    ? `: a curve from ${range}, now ${series.value}; ${changes}`
+    : `: ${changes}, at most ${most} a second${series.value === null ? "" : `, now ${series.value}`}`);
   const { plot } = row;
   const ratio = window.devicePixelRatio || 1;
   const width = Math.max(1, Math.round(plot.clientWidth * ratio));
@@ -251,6 +266,18 @@ function drawBars(pen, counts, length, at, height, width, ratio) {
   }
 }
 
+/** The most changes within a second, or within a piece of time where that is longer. */
+function mostASecond(counts, length) {
+  const together = Math.max(1, Math.round(1 / length));
+  let most = 0;
+  for (const piece of counts.keys()) {
+    let sum = 0;
+    for (let each = 0; each < together; each += 1) sum += counts.get(piece + each) ?? 0;
+    most = Math.max(most, sum);
+  }
+  return most / (together * length);
+}
+
 function drawCurve(pen, numbers, length, at, height, ratio) {
   const points = [...numbers].sort((a, b) => a[0] - b[0]);
   const values = points.map(([, value]) => value);
@@ -276,7 +303,8 @@ function drawTicks(ticks, begin, end, width) {
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600];
   const step = steps.find((each) => ((end - begin) / each) * 70 <= width) ?? 43200;
   const times = [];
-  for (let time = Math.ceil(begin / step) * step; time < end; time += step) times.push(time);
+  const last = end - ((end - begin) / width) * 60; // one farther on would be cut
+  for (let time = Math.ceil(begin / step) * step; time < last; time += step) times.push(time);
   while (ticks.children.length < times.length) ticks.append(h("span", { class: "ew-tick ew-quiet" }));
   while (ticks.children.length > times.length) ticks.lastChild.remove();
   times.forEach((time, index) => {
@@ -286,8 +314,15 @@ function drawTicks(ticks, begin, end, width) {
 }
 
 function duration(seconds) {
-  if (seconds < 120) return `${seconds} s`;
-  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+  if (seconds < 60 || (seconds < 120 && seconds % 60)) return `${seconds} s`;
+  return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
+
+/** Three digits of a number, as a person would write them. */
+const digits = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
+function rounded(number) {
+  const size = Math.abs(number);
+  return size !== 0 && (size < 1e-3 || size >= 1e7) ? number.toExponential(1) : digits.format(number);
 }
 
 export default live({ start, apply, render });
