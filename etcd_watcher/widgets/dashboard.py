@@ -17,6 +17,7 @@ from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.status_bar import StatusBar
 from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
 from etcd_watcher.widgets.timeline import Timeline
+from etcd_watcher.widgets.value_diff import ValueDiff
 from etcd_watcher.widgets.value_editor import ValueEditor
 
 __all__ = ["Dashboard"]
@@ -26,8 +27,9 @@ class Dashboard(LiveWidget):
     """Everything about one watcher: choose keys and subscribers, see what happens, write values.
 
     A node that is chosen in the tree narrows the log and the timeline, and a key opens in the
-    editor; a span that is marked in the timeline narrows the log. Each part is a widget of its own,
-    and an attribute here.
+    editor and among what changed; a span that is marked in the timeline narrows the log, and an
+    event that is opened in the log shows what it changed. Each part is a widget of its own, and an
+    attribute here.
 
     Parameters
     ----------
@@ -47,6 +49,7 @@ class Dashboard(LiveWidget):
     timeline : Timeline
     key_tree : KeyTree
     value_editor : ValueEditor
+    value_diff : ValueDiff
 
     Examples
     --------
@@ -76,6 +79,7 @@ class Dashboard(LiveWidget):
         self.timeline = Timeline(watcher, **kept)
         self.key_tree = KeyTree(watcher, **kept)
         self.value_editor = ValueEditor(watcher, read_only=self.read_only, **kept)
+        self.value_diff = ValueDiff(watcher, **kept)
         self._parts = {
             "status": ("", self.status_bar),
             "keys": ("Keys", self.key_picker),
@@ -85,22 +89,29 @@ class Dashboard(LiveWidget):
             "timeline": ("Timeline", self.timeline),
             "tree": ("All keys", self.key_tree),
             "editor": ("Value", self.value_editor),
+            "diff": ("What changed", self.value_diff),
         }
         for _, part in self._parts.values():
             part.part_of = self
         self.key_tree.observe(self._follow_tree, ["within", "only"])
         self.timeline.observe(self._follow_timeline, ["between"])
+        self.event_log.observe(self._follow_log, ["selected"])
 
     def _follow_timeline(self, _: object) -> None:
         """Show the events of the span that was marked."""
         self.event_log.between = self.timeline.between
+
+    def _follow_log(self, _: object) -> None:
+        """Show what the event that was opened has changed."""
+        if self.event_log.selected is not None:
+            self.value_diff.event = self.event_log.selected
 
     def _follow_tree(self, _: object) -> None:
         """Show what was chosen in the tree."""
         for each in (self.event_log, self.timeline):
             each.only, each.within = self.key_tree.only, self.key_tree.within
         if self.key_tree.only:
-            self.value_editor.key = self.key_tree.only
+            self.value_editor.key = self.value_diff.only = self.key_tree.only
 
     def _delta(self) -> Message | None:
         if any(widget.comm is None for _, widget in self._parts.values()):

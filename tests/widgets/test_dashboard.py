@@ -58,6 +58,21 @@ def test_what_is_chosen_in_the_tree_narrows_the_log_and_opens_in_the_editor(
     assert dashboard.event_log.only == "sensors/door"
     assert dashboard.timeline.only == "sensors/door"
     assert dashboard.value_editor.key == "sensors/door"
+    assert dashboard.value_diff.only == "sensors/door"
+
+
+def test_an_event_that_is_opened_in_the_log_shows_what_it_changed(
+    dashboard: Dashboard, fresh_key: str
+) -> None:
+    watcher = dashboard.watcher
+    watcher.add_key(fresh_key)
+    watcher.put(fresh_key, "one")
+    watcher.put(fresh_key, "two")
+    watcher.sync()
+    log = Hands(dashboard.event_log)
+    log.say(ask="open", epoch=log.state["epoch"], number=1)
+    told = Hands(dashboard.value_diff).state
+    assert told["differences"] == [("gone", "one"), ("new", "two")]
 
 
 def test_a_span_that_is_marked_in_the_timeline_narrows_the_log(dashboard: Dashboard) -> None:

@@ -1,5 +1,8 @@
 // The parts of a Dashboard, each in a section that can be folded, and the whole on a full screen.
 
+// On a wide screen these stand side by side; else the style sheet lays their parts out one by one.
+const COLUMNS = [["keys", "subscribers", "board"], ["log", "timeline"], ["tree", "editor", "diff"]];
+
 function renderDashboard({ el, state, ask, model }) {
   el.classList.add("ew-dashboard");
   setAttribute(el, "role", "region");
@@ -9,12 +12,12 @@ function renderDashboard({ el, state, ask, model }) {
       if (document.fullscreenElement === el) await document.exitFullscreen();
       else await el.requestFullscreen();
     } catch (error) {
-      setText(problem, `The browser shows no full screen here: ${error.message}`);
-      problem.hidden = false;
+      setTextOrHide(problem, `The browser shows no full screen here: ${error.message}`);
     }
   }, { class: "ew-button ew-full" });
-  const problem = h("div", { class: "ew-problem", role: "alert", hidden: true });
-  const grid = h("div", { class: "ew-grid" });
+  const problem = troubleBox();
+  const columns = COLUMNS.map(() => h("div", { class: "ew-column" }));
+  const grid = h("div", { class: "ew-grid" }, ...columns);
   el.append(grid, problem);
   const changed = () => setText(full, document.fullscreenElement === el ? "Leave full screen" : "Full screen");
   document.addEventListener("fullscreenchange", changed);
@@ -23,7 +26,7 @@ function renderDashboard({ el, state, ask, model }) {
   let disposed = false;
 
   function drawPart(part) {
-    const id = `ew-part-${part.name}-${Math.random().toString(36).slice(2, 8)}`;
+    const id = uniqueId(part.name);
     const content = h("div", { class: "ew-part-content", id });
     const fold = h("button", {
       type: "button", class: "ew-fold", "aria-controls": id,
@@ -57,7 +60,9 @@ function renderDashboard({ el, state, ask, model }) {
         }
         if (!drawn.has(part.name)) {
           drawn.set(part.name, drawPart(part));
-          grid.append(drawn.get(part.name).section);
+          const place = columns[COLUMNS.findIndex((names) => names.includes(part.name))];
+          if (place) place.append(drawn.get(part.name).section);
+          else grid.prepend(drawn.get(part.name).section);
         }
         const each = drawn.get(part.name);
         each.folded = part.folded;

@@ -14,7 +14,7 @@ function render({ el, state }) {
   const heard = h("div", { class: "ew-heard", role: "status", "aria-live": "polite" });
   const items = {};
   const list = h("dl", { class: "ew-items", "aria-label": "Connection" });
-  for (const name of ["endpoint", "API", "version", "leader", "revision", "events", "lost"]) {
+  for (const name of ["endpoint", "API", "version", "leader", "revision", "events", "forgotten", "lost"]) {
     const shown = h("dd", {});
     items[name] = { item: h("div", { class: "ew-item" }, h("dt", {}, name), shown), shown };
     list.append(items[name].item);
@@ -55,7 +55,9 @@ function render({ el, state }) {
         : state.leader + (state.members > 1 ? ` (of ${state.members})` : ""));
       show("revision", count(state.revision));
       show("events", `${count(state.events)} · ${count(state.rate)}/s`,
-        `${count(state.kept)} records are kept, ${count(state.forgotten)} earlier ones forgotten`);
+        `${count(state.kept)} records are kept and can be shown`);
+      show("forgotten", state.forgotten ? count(state.forgotten) : "",
+        "The journal keeps the newest records; Watcher(journal_events=…) lets it keep more.");
       const lost = [];
       if (state.lost) lost.push(`${count(state.lost)} revisions`);
       if (state.missed) lost.push(`${count(state.missed)} not counted`);
