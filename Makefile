@@ -21,7 +21,7 @@ lab := JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter JUPYTER_PREFER_ENV_PATH=1 $(r
 
 export PYTHON
 
-.PHONY: help setup lab test notebooks ui slow robustness lint types format bench dist constraints clean
+.PHONY: help setup lab test notebooks ui pictures slow robustness lint types format bench dist constraints clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -41,6 +41,10 @@ notebooks: setup ## Run the notebooks and compare every output
 
 ui: setup ## Run the browser tests (need Chromium)
 	$(run) -m pytest -m "ui and not slow" tests/ui $(PYTEST_ARGS)
+
+pictures: setup ## Take the pictures in docs/images anew
+	UPDATE_IMAGES=1 $(run) -m pytest -m ui tests/ui/test_pictures.py \
+		tests/ui/test_notebooks_in_lab.py -k "pictures or subscriber" $(PYTEST_ARGS)
 
 slow: setup ## Run the tests that take minutes
 	$(run) -m pytest -m "slow and not ui" tests $(PYTEST_ARGS)

@@ -29,18 +29,20 @@ def flood(url: str, rate: float, seconds: float, size: int) -> tuple[int, float]
     written = 0
     began = time.monotonic()
     while written < rate * seconds:
-        request = wire.TxnRequest(
-            success=[
-                wire.RequestOp(put=wire.PutRequest(key=_key(number), value=_value(number, size)))
-                for number in range(written, written + together)
-            ]
-        )
-        connection.call("txn", request, 10)
+        numbers = range(written, written + together)
+        put_together(connection, {_key(number): _value(number, size) for number in numbers})
         written += together
         time.sleep(max(0.0, began + written / rate - time.monotonic()))
     took = time.monotonic() - began
     connection.close()
     return written, took
+
+
+def put_together(connection: Connection, values: dict[bytes, bytes]) -> None:
+    """Write keys in one transaction."""
+    puts = [wire.PutRequest(key=key, value=value) for key, value in values.items()]
+    request = wire.TxnRequest(success=[wire.RequestOp(put=put) for put in puts])
+    connection.call("txn", request, 10)
 
 
 def _key(number: int) -> bytes:

@@ -1,0 +1,141 @@
+"""`ValueEditor`: nobody's write is overwritten unseen, and elsewhere it only looks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from etcd_watcher import LocalEtcd
+from tests.ui.lab import NotebookPage
+from tests.ui.looks import in_both_themes, take_picture
+from tests.ui.parts import button
+
+pytestmark = pytest.mark.ui
+
+Open = Callable[..., NotebookPage]
+
+SET_UP = """
+from etcd_watcher import Watcher
+from etcd_watcher.widgets import ValueEditor
+watcher = Watcher({url!r}, api="v3")
+editor = ValueEditor(watcher, key="nokia")
+elsewhere = ValueEditor(Watcher({elsewhere!r}, api="v3"), key="nokia")
+"""
+
+
+@pytest.fixture
+def etcd() -> Iterator[LocalEtcd]:
+    with LocalEtcd() as etcd:
+        etcd.put("nokia", "nokia news 0")
+        yield etcd
+
+
+def value(editor: Locator) -> Locator:
+    return editor.get_by_role("textbox", name="Value")
+
+
+def test_put_conflict_lease_and_delete(open_cells: Open, etcd: LocalEtcd, tmp_path: Path) -> None:
+    # Every address of a machine leads to it, but not every one is known to: this one counts as
+    # somebody else's.
+    elsewhere = etcd.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104 - nothing is bound to it
+    notebook = open_cells(SET_UP.format(url=etcd.url, elsewhere=elsewhere), "editor", "elsewhere")
+    notebook.run_all()
+    assert not notebook.errors()
+    editors = notebook.page.get_by_role("group", name="Value editor")
+    editor, looking = editors.nth(0), editors.nth(1)
+
+    expect(value(editor)).to_have_value("nokia news 0")
+    value(editor).fill("nokia news 1")
+    button(editor, "Put nokia").click()
+    expect(editor).to_contain_text("Written: revision 3.")
+    assert etcd.get("nokia") == "nokia news 1"
+
+    # On a server that is not known to be this machine's it only looks.
+    expect(value(looking)).to_have_value("nokia news 1")
+    expect(looking).to_contain_text("Read-only. ValueEditor(watcher, read_only=False) writes, too.")
+    expect(value(looking)).to_have_attribute("readonly", "")
+    for name in ("Put nokia", "Delete nokia"):
+        expect(button(looking, name)).to_be_hidden()
+
+    check_that_nothing_is_overwritten_unseen(editor, etcd, tmp_path)
+    check_leases(editor, etcd)
+    check_deletion(editor, etcd)
+
+
+def check_that_nothing_is_overwritten_unseen(
+    editor: Locator, etcd: LocalEtcd, tmp_path: Path
+) -> None:
+    # Nobody has typed: what somebody else writes shows by itself.
+    etcd.put("nokia", "theirs 1")
+    expect(value(editor)).to_have_value("theirs 1")
+    # Somebody has: it says so, and leaves what was typed.
+    value(editor).fill("mine")
+    etcd.put("nokia", "theirs 2")
+    expect(editor).to_contain_text("Somebody else has written revision 5 since this was shown.")
+    expect(value(editor)).to_have_value("mine")
+    button(editor, "Put nokia").click()
+    conflict = editor.get_by_role("alert").filter(has_text="Nothing was written.")
+    expect(conflict).to_contain_text("revision 5 meanwhile; you have seen revision 4")
+    expect(conflict).to_contain_text("removed: theirs 2")
+    expect(conflict).to_contain_text("added: mine")
+    assert etcd.get("nokia") == "theirs 2"
+    for theme in in_both_themes(editor.page):
+        take_picture(editor, f"conflict-{theme}", tmp_path)
+    button(conflict, "Overwrite theirs").click()
+    expect(editor).to_contain_text("Written: revision 6.")
+    expect(conflict).to_be_hidden()
+    assert etcd.get("nokia") == "mine"
+
+
+def check_leases(editor: Locator, etcd: LocalEtcd) -> None:
+    lives = editor.get_by_role("combobox", name="How long the key lives")
+    lives.select_option("lives for … seconds")
+    editor.get_by_role("spinbutton", name="Seconds to live").fill("600")
+    value(editor).fill("for a while")
+    button(editor, "Put nokia").click()
+    facts = editor.locator(".ew-facts")
+    expect(facts).to_contain_text("s to live")
+    lease = re.search(r"lease ([0-9a-f]+)", facts.inner_text())
+    assert lease
+    # Another key on the same lease: it does not exist yet.
+    key = editor.get_by_role("textbox", name="Key")
+    key.fill("redhat")
+    key.press("Enter")
+    expect(facts).to_contain_text("not there yet")
+    lives.select_option("hangs on the lease …")
+    editor.get_by_role("textbox", name="Lease").fill("no lease")
+    button(editor, "Create redhat").click()
+    expect(editor.get_by_role("alert")).to_contain_text("'no lease' is no lease")
+    editor.get_by_role("textbox", name="Lease").fill(lease[1])
+    value(editor).fill("as long")
+    button(editor, "Create redhat").click()
+    expect(facts).to_contain_text(lease[0])
+    assert etcd.get("redhat") == "as long"
+
+
+def check_deletion(editor: Locator, etcd: LocalEtcd) -> None:
+    button(editor, "Delete redhat").click()
+    button(editor, "Keep it").click()
+    expect(button(editor, "Delete redhat")).to_be_focused()
+    assert etcd.get("redhat") == "as long"
+    button(editor, "Delete redhat").click()
+    button(editor, "Really delete redhat").click()
+    expect(editor).to_contain_text("Deleted.")
+    assert etcd.get("redhat") is None
+    # What somebody has written meanwhile is not deleted unseen either.
+    key = editor.get_by_role("textbox", name="Key")
+    key.fill("nokia")
+    key.press("Enter")
+    expect(value(editor)).to_have_value("for a while")
+    value(editor).fill("typed, so that it stays")
+    etcd.put("nokia", "written meanwhile")
+    button(editor, "Delete nokia").click()
+    button(editor, "Really delete nokia").click()
+    expect(editor.get_by_role("alert")).to_contain_text("Nothing was deleted.")
+    assert etcd.get("nokia") == "written meanwhile"
+    button(editor, "Take theirs").click()
+    expect(value(editor)).to_have_value("written meanwhile")
