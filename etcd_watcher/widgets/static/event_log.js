@@ -101,7 +101,9 @@ function toolbar(el, state, ask, model, say) {
     }, { class: `ew-button ew-kind ew-${kind}` });
     return { kind, toggle };
   });
-  const places = ["within", "only"].map((name) => ({ name, chip: button("", () => set(name, "")) }));
+  const places = ["within", "only"].map((name) => ({
+    name, chip: button("", () => set(name, ""), { class: "ew-button ew-chip" }),
+  }));
   const between = button("", () => set("between", null));
   const pause = button("Pause", () => set("paused", !model.get("paused")));
   const follow = button("Follow", () => set("follow", !model.get("follow")), {
@@ -153,14 +155,15 @@ function toolbar(el, state, ask, model, say) {
       for (const { name, chip } of places) {
         const chosen = `${name} ${model.get(name)}`;
         chip.hidden = !model.get(name);
-        setText(chip, `${chosen} ✕`);
+        setText(chip, `✕ ${chosen}`);
+        setAttribute(chip, "title", chosen);
         setAttribute(chip, "aria-label", `Show all keys again, not ${chosen}`);
       }
       const times = model.get("between");
       between.hidden = !times;
       if (times) {
         const range = `${clock(times[0], 0)} to ${clock(times[1], 0)}`;
-        setText(between, `${range} ✕`);
+        setText(between, `✕ ${range}`);
         setAttribute(between, "aria-label", `Show all times again, not only ${range}`);
       }
       const paused = model.get("paused");
