@@ -39,6 +39,9 @@ def change_theme(page: Page, *, dark: bool) -> None:
         }""",
         arg=dark,
     )
+    # JupyterLab 4.6 takes its splash screen out of the page 200 ms later. Another change before
+    # that takes it out twice, and nobody catches that.
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
 
 
 def in_both_themes(page: Page) -> Iterator[str]:

@@ -79,6 +79,7 @@ def test_pictures_of_the_dashboard_and_its_parts(
     notebook = open_cells(SET_UP.format(url=etcd.url))
     page = notebook.page
     notebook.run_all()
+    page.set_default_timeout(20_000)  # milliseconds
     whole = page.get_by_role("region", name="etcd dashboard")
     expect(node(page, "sensors/")).to_be_visible()
     page.set_viewport_size({"width": 1100, "height": 2300})
