@@ -27,9 +27,9 @@ class Dashboard(LiveWidget):
     """Everything about one watcher: choose keys and subscribers, see what happens, write values.
 
     A node that is chosen in the tree narrows the log and the timeline, and a key opens in the
-    editor and among what changed; a span that is marked in the timeline narrows the log, and an
-    event that is opened in the log shows what it changed. Each part is a widget of its own, and an
-    attribute here.
+    editor; a span that is marked in the timeline narrows the log; a key that is opened in the
+    editor, and an event in the log, show what they changed. Each part is a widget of its own, and
+    an attribute here.
 
     Parameters
     ----------
@@ -96,6 +96,7 @@ class Dashboard(LiveWidget):
         self.key_tree.observe(self._follow_tree, ["within", "only"])
         self.timeline.observe(self._follow_timeline, ["between"])
         self.event_log.observe(self._follow_log, ["selected"])
+        self.value_editor.observe(self._follow_editor, ["key"])
 
     def _follow_timeline(self, _: object) -> None:
         """Show the events of the span that was marked."""
@@ -106,12 +107,16 @@ class Dashboard(LiveWidget):
         if self.event_log.selected is not None:
             self.value_diff.event = self.event_log.selected
 
+    def _follow_editor(self, _: object) -> None:
+        """Show what has changed in the key that was opened."""
+        self.value_diff.only = self.value_editor.key
+
     def _follow_tree(self, _: object) -> None:
         """Show what was chosen in the tree."""
         for each in (self.event_log, self.timeline):
             each.only, each.within = self.key_tree.only, self.key_tree.within
         if self.key_tree.only:
-            self.value_editor.key = self.value_diff.only = self.key_tree.only
+            self.value_editor.key = self.key_tree.only
 
     def _delta(self) -> Message | None:
         if any(widget.comm is None for _, widget in self._parts.values()):

@@ -232,7 +232,7 @@ def test_an_opened_event_is_compared_with_any_other(
 ) -> None:
     notebook = opened(open_cells, etcd, "log", "diff")
     page = notebook.page
-    expect(page.get_by_text("Choose a key in a KeyTree")).to_be_visible()
+    expect(page.get_by_text("Choose a key in the tree")).to_be_visible()
     for replicas in (1, 2, 3):
         etcd.put("config/app", json.dumps({"name": "shop", "replicas": replicas, "zones": ["a"]}))
     shown(page, "3 shown of 3")

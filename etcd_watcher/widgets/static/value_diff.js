@@ -40,7 +40,7 @@ function fill(select, versions, chosen, first) {
 }
 
 function partsOf({ key, before, after, differences, versions }) {
-  if (!key) return { said: "Choose a key in a KeyTree, or set only=\"…\".", blocks: [] };
+  if (!key) return { said: "Choose a key in the tree, open an event in the log, or set only=\"…\".", blocks: [] };
   if (differences?.length) return { said: "", blocks: [differenceBlock(differences)] };
   if (before && after) {
     const said = differences === null ? "too large to compare here"
