@@ -1,4 +1,6 @@
-"""Which notebook cell we are in, so that running it again replaces what it made before.
+"""Which notebook cell we are in, and what it is shown of an error.
+
+So running a cell again can replace what it made before.
 
 It never imports IPython: where IPython is not loaded, there is no cell.
 """
@@ -8,12 +10,15 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from types import FrameType
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import TypeVar
 
-__all__ = ["close_when_run_again", "living", "note", "running_cell"]
+__all__ = ["living", "note", "running_cell", "short_traceback", "when_run_again"]
 
 T = TypeVar("T")
+
+PACKAGE = __name__.split(".", maxsplit=1)[0]
 
 _noted: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
@@ -37,37 +42,70 @@ def running_cell() -> int | None:
     return None if shell is None else int(shell.execution_count)
 
 
-class Closable(Protocol):
-    """Something that a cell makes and that runs until it is closed."""
+_made: dict[tuple[str, int], tuple[int, list[weakref.WeakMethod[Callable[[], object]]]]] = {}
+"""How what each line of a notebook made is ended, and in which run of its cell it was made."""
 
-    def close(self) -> None: ...
-
-
-_made: dict[tuple[str, int], tuple[int, list[weakref.ref[Closable]]]] = {}
-"""What each line of a notebook made, and in which run of its cell."""
+CO_NEWLOCALS = 0x2
+"""As `inspect` has it: whether code has variables of its own, as a function's, and a cell's not."""
 
 
-def close_when_run_again(made: Closable) -> None:
-    """Close what the line of the notebook that we are called from made in an earlier run.
+def when_run_again(end: Callable[[], object]) -> None:
+    """Have `end`, a method, called when the notebook's line that we are called from runs again.
 
     Dropping the last reference closes a watcher anyway; but a notebook's `Out` keeps references to
     what was shown, and the old watcher would go on delivering beside the new one.
+
+    The line is the cell's own: what one cell's call of a function makes stays when another cell
+    calls it, too.
     """
     cell = running_cell()
     if cell is None:
         return
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack reads every source file on the way
-    while frame is not None and frame.f_globals.get("__name__") != "__main__":
+    while frame is not None and not _is_of_a_cell(frame):
         frame = frame.f_back
     if frame is None:
         return
     line = (frame.f_code.co_filename, frame.f_lineno)
-    made_in, references = _made.get(line, (cell, []))
+    made_in, ends = _made.get(line, (cell, []))
     if made_in != cell:
-        for reference in references:
-            earlier = reference()
+        for each in ends:
+            earlier = each()
             if earlier is not None:
-                earlier.close()
-        references = []
-    references.append(weakref.ref(made))
-    _made[line] = (cell, references)
+                earlier()
+        ends = []
+    ends.append(weakref.WeakMethod(end))
+    _made[line] = (cell, ends)
+
+
+def _is_of_a_cell(frame: FrameType) -> bool:
+    return (
+        frame.f_globals.get("__name__") == "__main__" and not frame.f_code.co_flags & CO_NEWLOCALS
+    )
+
+
+def short_traceback(error: BaseException) -> list[str]:
+    """Give an error's traceback as IPython shows it, without what lies within the package.
+
+    It ends with the line of the cell, which is where a person can do something about it.
+    """
+    steps: list[TracebackType] = []
+    step = error.__traceback__
+    while step is not None:
+        steps.append(step)
+        step = step.tb_next
+    while len(steps) > 1 and _is_ours(steps[-1]):
+        steps.pop()
+    shown: TracebackType | None = None
+    for each in reversed(steps):
+        shown = TracebackType(shown, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    shell = sys.modules["IPython"].get_ipython()
+    lines: list[str] = shell.InteractiveTB.structured_traceback(
+        type(error), error, shown, tb_offset=1
+    )
+    return lines
+
+
+def _is_ours(step: TracebackType) -> bool:
+    name = str(step.tb_frame.f_globals.get("__name__"))
+    return name.split(".", maxsplit=1)[0] == PACKAGE

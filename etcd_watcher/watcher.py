@@ -18,7 +18,7 @@ from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import WatcherClosed
 from etcd_watcher.event import Status
 from etcd_watcher.feed import Feed
-from etcd_watcher.interactive import close_when_run_again, note
+from etcd_watcher.interactive import note, when_run_again
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.recording.file import Recording
@@ -146,7 +146,7 @@ class Watcher(Witness):
         self._parts = (*parts, os.getpid())
         self._end = weakref.finalize(self, shut_down_later, *self._parts)
         note(self)
-        close_when_run_again(self)
+        when_run_again(self.close)
 
     # Which keys.
 
@@ -314,6 +314,7 @@ class Watcher(Witness):
         """
         if self._end.detach() is not None:
             shut_down(*self._parts)
+            self._server = None  # a notebook's Out may keep us, and is not to keep the server
 
     def _check_open(self) -> None:
         if not self._end.alive:

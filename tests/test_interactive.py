@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from etcd_watcher import interactive
-from etcd_watcher.interactive import close_when_run_again, running_cell
+from etcd_watcher.interactive import running_cell, when_run_again
 from etcd_watcher.subscriber import Subscriber
 
 
@@ -40,7 +40,7 @@ class Thing:
 
 def make() -> Thing:
     thing = Thing()
-    close_when_run_again(thing)
+    when_run_again(thing.close)
     return thing
 
 
@@ -117,6 +117,15 @@ def test_what_a_function_of_the_notebook_makes_belongs_to_its_line(notebook: Not
     first = notebook.run("made = helper()")
     second = notebook.run("made = helper()")
     assert (first.closed, second.closed) == (1, 0)
+
+
+def test_another_cell_may_call_the_same_function(notebook: Notebook) -> None:
+    notebook.run("def helper():\n  return make()")
+    first = notebook.run("made = helper()")
+    second = notebook.run("made = [helper() for _ in range(2)]")
+    assert [each.closed for each in (first, *second)] == [0, 0, 0]
+    notebook.run("made = helper()")
+    assert [each.closed for each in (first, *second)] == [1, 0, 0]
 
 
 def test_what_a_library_makes_belongs_to_the_line_that_called_it(notebook: Notebook) -> None:

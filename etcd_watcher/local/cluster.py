@@ -9,6 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from etcd_watcher.errors import EtcdWatcherError
+from etcd_watcher.interactive import when_run_again
 from etcd_watcher.local.binary import find_binary
 from etcd_watcher.local.certificates import Certificates
 from etcd_watcher.local.client import KeyApi, V2Api, V3Api
@@ -121,6 +122,7 @@ class LocalCluster:
         self.members: Mapping[str, Member] = MappingProxyType(self._ensemble.members)
         # At exit too. It must not refer to self, which would then never go.
         weakref.finalize(self, self._ensemble.end)
+        when_run_again(self.stop)
         try:
             self._ensemble.start()
         except BaseException:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from etcd_watcher.errors import EtcdWatcherError
+from etcd_watcher.interactive import when_run_again
 from etcd_watcher.local.binary import find_binary
 from etcd_watcher.local.certificates import Certificates
 from etcd_watcher.local.client import KeyApi, V2Api, V3Api
@@ -25,8 +26,8 @@ class LocalEtcd:
     """A real etcd server: loopback only, free ports, temporary data. Linux and macOS.
 
     It is running and ready when the constructor returns, and it goes with `stop`, with the end of
-    a `with`, with the last reference to this object, and with the interpreter, however that ends:
-    `kill -9` included. Ctrl-C and Jupyter's interrupt do not reach it. All methods may be called
+    a `with`, with the last reference to this object, when the notebook's cell that made it is run
+    again, and with the interpreter, however that ends: `kill -9` included. Ctrl-C and Jupyter's interrupt do not reach it. All methods may be called
     from any thread. In a fork of this process only `put`, `get` and `delete` work.
 
     It is made for throwaway use: no fsync where the server can do without, and an election
@@ -128,6 +129,7 @@ class LocalEtcd:
         self.data_dir = self._single.data_dir
         # At exit too. It must not refer to self, which would then never go.
         weakref.finalize(self, self._single.end)
+        when_run_again(self.stop)  # before the start: the one of the earlier run may hold the data
         try:
             self.start()
         except BaseException:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Self
 
-from etcd_watcher.interactive import close_when_run_again
+from etcd_watcher.interactive import when_run_again
 from etcd_watcher.journal import Journal
 from etcd_watcher.recording.part import Part
 from etcd_watcher.table import plural
@@ -52,16 +52,18 @@ class Recorder:
         arrive: Callable[[float], object],
         overwrite: bool,
     ) -> None:
-        self._end: Callable[[], None] = lambda: None
+        self._ends = ExitStack()
+        """What ends it; nothing yet where the file cannot be written."""
         self._lock = lock
         self._arrive = arrive
-        close_when_run_again(self)  # what the cell made in its earlier run holds the file
+        when_run_again(self.close)  # what the cell made in its earlier run holds the file
         self.name = Path(path).name
         """The file's name, without its folder."""
         self._part = Part(Path(path), journal.header, newest, overwrite=overwrite)
         with lock:
+            self._ends.callback(self._part.close)
             self._part.begin(complete(), time.time())
-            self._end = journal.tap(self._part)
+            self._ends.callback(journal.tap(self._part))
 
     @property
     def recording(self) -> bool:
@@ -80,8 +82,7 @@ class Recorder:
     def close(self) -> None:
         """End the recording. Idempotent."""
         with self._lock:
-            self._end()
-            self._part.close()
+            self._ends.close()
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 from nbclient import NotebookClient
@@ -22,13 +21,6 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TEST = ROOT / "notebooks" / "05-notebook-as-a-test.ipynb"
 """A notebook that is a test: its cells expect what those before them did, so it is run as a whole."""
 LESSONS = [path for path in NOTEBOOKS if path != TEST]
-WHOLE: list[Any] = [
-    *LESSONS,
-    pytest.param(
-        TEST,
-        marks=pytest.mark.xfail(reason="a second run leaves the first one's etcd to the kernel"),
-    ),
-]
 
 
 def name_of(path: object) -> str:
@@ -123,7 +115,7 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
         yield kernel
 
 
-@pytest.mark.parametrize("kernel", WHOLE, indirect=True, ids=name_of)
+@pytest.mark.parametrize("kernel", LESSONS, indirect=True, ids=name_of)
 def test_the_whole_notebook_again_gives_the_same_and_leaves_nothing(kernel: Kernel) -> None:
     before = kernel.left()
     *cells, end = kernel.cells
@@ -138,6 +130,16 @@ def test_the_whole_notebook_again_gives_the_same_and_leaves_nothing(kernel: Kern
     assert kernel.left() == before
     assert [kernel.run(cell) for cell in kernel.cells] == [*first, closed]
     assert kernel.left() == before
+
+
+@pytest.mark.parametrize("kernel", [TEST], indirect=True, ids=name_of)
+def test_a_notebook_that_closes_nothing_replaces_all_of_its_earlier_run(kernel: Kernel) -> None:
+    first = [kernel.run(cell) for cell in kernel.cells]
+    once = kernel.left()
+    assert once["processes"]
+    for _ in range(2):
+        assert [kernel.run(cell) for cell in kernel.cells] == first
+        assert kernel.left() == once
 
 
 @pytest.mark.parametrize("kernel", LESSONS, indirect=True, ids=name_of)
