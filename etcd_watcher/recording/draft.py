@@ -26,7 +26,13 @@ def drafted(path: Path) -> Iterator[TextIO]:
         raise ValueError(f"{path} is no file: recordings are kept in files")
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        with draft.open("x", encoding="ascii") as file:
+        file = draft.open("x", encoding="ascii")
+    except OSError as error:
+        if path.parent.is_dir():
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise OSError(error.errno, "there is no such folder", str(path.parent)) from None
+    try:
+        with file:
             yield file
         draft.replace(path)
     except BaseException:
