@@ -165,7 +165,9 @@ def _parse(text: str, *, tls: bool) -> _Endpoint:
     except ValueError:
         port = 0
     if port == 0:
-        return _Endpoint("", complaint=f"{named} has no usable port: {advice}")
+        return _Endpoint(
+            "", complaint=f"{named} has no usable port, which is a number from 1 to 65535: {advice}"
+        )
     if not host or any(char.isspace() for char in full):
         return _Endpoint("", complaint=f"{typed} names no host: {advice}")
     if parts.path not in ("", "/") or parts.query or parts.fragment:

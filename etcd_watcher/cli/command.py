@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etcd_watcher.cli.lines import say
 from etcd_watcher.cli.options import parse
+from etcd_watcher.cli.words import for_a_shell
 from etcd_watcher.errors import Compacted, EtcdWatcherError
 
 __all__ = ["run"]
@@ -34,12 +35,13 @@ def run(arguments: Sequence[str] | None) -> int:
         say(f"{error}: begin with --since {error.revision}, or without it")
         return FAILED
     except EtcdWatcherError as error:
-        say(str(error))
+        say(for_a_shell(str(error)))
         return FAILED
     except ValueError as error:
-        say(str(error))
+        say(for_a_shell(str(error)))
         return MISUSED
     except OSError as error:
-        say(str(error))
+        named = error.filename is not None and error.strerror
+        say(f"{error.filename}: {error.strerror}" if named else str(error))
         return FAILED
     return status

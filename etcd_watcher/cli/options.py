@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from math import inf, isfinite
 from typing import Any, NoReturn
 
 __all__ = ["parse"]
@@ -113,7 +114,7 @@ def _parsers(
     replay.add_argument(
         "--speed",
         metavar="TIMES",
-        type=lambda text: text if text == "max" else float(text),
+        type=_speed,
         default=1.0,
         help="so many times as fast, or max: all at once (default: 1)",
     )
@@ -203,6 +204,20 @@ def _server(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="which API of etcd to use (default: ETCDCTL_API, else v2 where it is served, else v3)",
     )
     return parent
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return inf
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not (isfinite(speed) and speed > 0):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no speed: a number above 0 (1 is the pace of the recording), or max"
+        )
+    return speed
 
 
 def _revision(text: str) -> int:

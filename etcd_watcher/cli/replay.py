@@ -13,7 +13,7 @@ from etcd_watcher.event import Event, Record, Status
 from etcd_watcher.journal import flat_range
 from etcd_watcher.listing import is_news
 from etcd_watcher.recording.file import Recording
-from etcd_watcher.recording.playhead import Playhead, check_speed
+from etcd_watcher.recording.playhead import Playhead
 from etcd_watcher.recording.steps import steps_of
 from etcd_watcher.stores.v2_keys import tree_range
 
@@ -22,14 +22,13 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace) -> int:
     """Print each record of a recording when it is due."""
-    speed = check_speed(options.speed)
     recording = Recording(options.file)
     wanted = _wanted(recording, options.key, prefix=options.prefix)
     lines = Lines(sys.stdout, json=options.json, colour=options.color)
     times = iter(
         at for each, at in zip(recording.records, recording.times, strict=True) if _is_played(each)
     )
-    clock = Playhead(speed)
+    clock = Playhead(options.speed)
     clock.run()
     with watch_for_reader(sys.stdout.fileno()):
         for step in steps_of(recording):

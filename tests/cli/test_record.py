@@ -107,7 +107,7 @@ def test_what_cannot_be_recorded_to_is_said(run: Run, fresh_key: str, tmp_path: 
     os.mkfifo(tmp_path / "pipe")
     for path, complaint in [
         (other, "other.txt"),
-        (tmp_path / "no/folder.jsonl", "No such file"),
+        (tmp_path / "no/folder.jsonl", f"{tmp_path}/no: there is no such folder"),
         (tmp_path / "pipe", "pipe is no file"),
     ]:
         status, out, said = run("record", str(path), fresh_key)
