@@ -9,7 +9,7 @@ from anywidget import AnyWidget
 from IPython.display import display
 from traitlets import Bool, Unicode
 
-from etcd_watcher.interactive import close_when_run_again
+from etcd_watcher.interactive import when_run_again
 from etcd_watcher.watcher import Watcher
 from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.renderer import renderer
@@ -57,13 +57,14 @@ class LiveWidget(AnyWidget):
 
     _open = False
 
-    def __init__(self, watcher: Watcher, **settings: Any) -> None:
-        check_settings(type(self).__name__, [*settings_of(type(self)), "layout"], settings)
+    def __init__(self, watcher: Watcher, *unnamed: object, **settings: Any) -> None:
         if not hasattr(watcher, "journal") or not hasattr(watcher, "status"):
             raise TypeError(
                 f"{type(self).__name__} shows a watcher, not a {type(watcher).__name__}: "
                 f"{type(self).__name__}(Watcher(url))"
             )
+        known = [*settings_of(type(self)), "layout"]
+        check_settings(type(self).__name__, known, settings, unnamed)
         self.watcher = watcher
         self._number = 0
         """Counts the messages with news: a page that misses one asks for the whole."""
@@ -82,7 +83,7 @@ class LiveWidget(AnyWidget):
         self._start()
         self.on_msg(self._take)
         self._open = True
-        close_when_run_again(self)
+        when_run_again(self.close)
         renderer.add(self)
 
     # What a widget says for itself.

@@ -61,12 +61,12 @@ class Dashboard(LiveWidget):
 
     read_only = Bool(allow_none=True, default_value=None).tag(setting=True)
 
-    def __init__(self, watcher: Watcher, **settings: Any) -> None:
+    def __init__(self, watcher: Watcher, *unnamed: object, **settings: Any) -> None:
         self._parts: dict[str, tuple[str, LiveWidget]] = {}
         """By their names: the title, "" for none, and the widget."""
         self._folded: set[str] = set()
         self._told: Message = {}
-        super().__init__(watcher, **settings)
+        super().__init__(watcher, *unnamed, **settings)
 
     def _start(self) -> None:
         kept: dict[str, Any] = {"save_state": self.save_state}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 from traitlets import Float, HasTraits, TraitError, Tuple
+
+from etcd_watcher.table import one_line
 
 __all__ = ["Span", "check_settings", "settings_of", "shown_settings"]
 
@@ -35,15 +37,22 @@ def settings_of(owner: type[HasTraits]) -> dict[str, Any]:
     return dict(sorted(owner.class_traits(setting=True).items()))
 
 
-def check_settings(name: str, known: Iterable[str], given: Mapping[str, object]) -> None:
+def check_settings(
+    name: str, known: Iterable[str], given: Mapping[str, object], unnamed: Sequence[object] = ()
+) -> None:
     """Refuse what is no setting, and name the one that was meant.
 
     Raises
     ------
     TypeError
-        For the first unknown one.
+        For the first unknown one, or one without a name.
     """
     known = sorted(known)
+    if unnamed:
+        raise TypeError(
+            f"{name}() takes its watcher first and all else by name, and "
+            f"{one_line(repr(unnamed[0]))} has none: it takes {', '.join(known)}"
+        )
     for each in given:
         if each not in known:
             near = get_close_matches(each, known, 1)

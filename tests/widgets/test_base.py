@@ -119,6 +119,16 @@ def test_what_is_no_watcher_is_refused() -> None:
         Tally("http://127.0.0.1:2379")  # type: ignore[arg-type]
 
 
+def test_what_has_no_name_but_the_watcher_is_refused(fake_watcher: Watcher) -> None:
+    message = (
+        r"^Tally\(\) takes its watcher first and all else by name, and 'b' has none: it takes "
+    )
+    with pytest.raises(TypeError, match=message):
+        Tally(fake_watcher, "b")
+    with pytest.raises(TypeError, match="Tally shows a watcher, not a str"):
+        Tally("a", "b")  # type: ignore[arg-type]
+
+
 def test_two_runs_of_a_notebook_show_the_same_text(fake_watcher: Watcher) -> None:
     assert repr(Tally(fake_watcher)) == "Tally()"
     assert repr(Tally(fake_watcher, step=2, save_state=True)) == "Tally(save_state=True, step=2)"
