@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from etcd_watcher.pytest_plugin.shared import SharedServer
     from etcd_watcher.watcher import Watcher
 
-__all__ = ["etcd", "etcd_api", "etcd_cluster", "etcd_cluster_size", "etcd_shared", "watcher"]
+__all__ = [
+    "etcd",
+    "etcd_api",
+    "etcd_cluster",
+    "etcd_cluster_size",
+    "etcd_shared",
+    "etcd_shared_v2",
+    "watcher",
+]
 
 BEGAN: pytest.StashKey[Ends] = pytest.StashKey()
 """Where the journals ended when a test began."""
@@ -43,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--etcd-api",
         choices=("v2", "v3", "auto"),
         default="v3",
-        help="the API that the fixture watcher speaks (default: v3)",
+        help="the API that the fixture watcher speaks, and etcd serves (default: v3)",
     )
     group.addoption(
         "--etcd-recordings",
@@ -55,13 +63,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def etcd_shared(pytestconfig: pytest.Config) -> Iterator[SharedServer]:
     """Give the session's server, which `etcd` hands to one test at a time."""
+    yield from _serve(pytestconfig, v2=False)
+
+
+@pytest.fixture(scope="session")
+def etcd_shared_v2(pytestconfig: pytest.Config) -> Iterator[SharedServer]:
+    """Give the session's server for tests of etcd's v2 API."""
+    yield from _serve(pytestconfig, v2=True)
+
+
+def _serve(config: pytest.Config, *, v2: bool) -> Iterator[SharedServer]:
     from etcd_watcher.errors import NoBinary  # noqa: PLC0415 - see above
     from etcd_watcher.pytest_plugin.shared import SharedServer  # noqa: PLC0415
 
     try:
         shared = SharedServer(
-            binary=pytestconfig.getoption("--etcd-binary"),
-            version=pytestconfig.getoption("--etcd-version"),
+            v2=v2,
+            binary=config.getoption("--etcd-binary"),
+            version=config.getoption("--etcd-version"),
         )
     except NoBinary as error:
         pytest.fail(str(error), pytrace=False)
@@ -70,16 +89,22 @@ def etcd_shared(pytestconfig: pytest.Config) -> Iterator[SharedServer]:
 
 
 @pytest.fixture
-def etcd(etcd_shared: SharedServer, monkeypatch: pytest.MonkeyPatch) -> LocalEtcd:
-    """Give a real etcd with nothing in it: no key on either API, no lease, no user.
+def etcd(
+    etcd_api: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> LocalEtcd:
+    """Give a real etcd with nothing in it: no key, no lease, no user.
 
     One server serves the whole session and is emptied before each test. A test may stop, kill or
     pause it. For the time of the test etcdctl's environment variables lead to it, and nowhere else:
     what connects to where they say, a `Watcher()` or `etcdctl`, finds this server.
+
+    It serves v2 only where `etcd_api` is not "v3": `Watcher()` takes v2 where it can, and would not
+    see what is written with `etcd.put`, on v3.
     """
     from etcd_watcher.pytest_plugin.shared import point_to  # noqa: PLC0415
 
-    server = etcd_shared.emptied()
+    shared = request.getfixturevalue("etcd_shared" if etcd_api == "v3" else "etcd_shared_v2")
+    server: LocalEtcd = shared.emptied()
     point_to([server.url], monkeypatch)
     return server
 
@@ -92,11 +117,15 @@ def etcd_cluster_size() -> int:
 
 @pytest.fixture
 def etcd_cluster(
-    etcd_cluster_size: int, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+    etcd_cluster_size: int,
+    etcd_api: str,
+    pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[LocalCluster]:
     """Give a real cluster of the test's own, to hurt (`etcd_cluster.faults`).
 
-    Its start takes about 1 s. etcdctl's environment variables lead to it, as for `etcd`.
+    Its start takes about 1 s. etcdctl's environment variables lead to it, and it serves v2 only
+    where that is asked for, as for `etcd`.
     """
     from etcd_watcher.errors import NoBinary  # noqa: PLC0415
     from etcd_watcher.local import LocalCluster  # noqa: PLC0415
@@ -105,6 +134,7 @@ def etcd_cluster(
     try:
         cluster = LocalCluster(
             etcd_cluster_size,
+            v2=etcd_api != "v3",
             binary=pytestconfig.getoption("--etcd-binary"),
             version=pytestconfig.getoption("--etcd-version"),
         )

@@ -34,10 +34,17 @@ class SharedServer:
     Removing what a test left takes about 6 ms. A new start takes about 0.1 s; it is made where that
     is not enough: after a write to v2, whose hidden keys nobody can list, for a server with users
     or an alarm, and for one that a test has stopped or broken.
+
+    Parameters
+    ----------
+    v2 : bool
+        Whether it serves v2 as well.
+    binary, version : str, optional
+        As for `LocalEtcd`.
     """
 
-    def __init__(self, *, binary: str | None = None, version: str | None = None) -> None:
-        self.etcd = LocalEtcd(binary=binary, version=version)
+    def __init__(self, *, v2: bool, binary: str | None = None, version: str | None = None) -> None:
+        self.etcd = LocalEtcd(v2=v2, binary=binary, version=version)
         self._v2_index = self._read_v2_index()
         self._used = False
 

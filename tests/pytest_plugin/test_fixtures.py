@@ -90,6 +90,28 @@ def test_a_test_can_be_run_on_both_apis(pytester: pytest.Pytester) -> None:
     run(pytester, code).assert_outcomes(passed=2)
 
 
+def test_a_watcher_that_a_test_makes_sees_what_the_fixture_writes(
+    pytester: pytest.Pytester,
+) -> None:
+    code = """
+        from etcd_watcher import Watcher
+
+        def test_news(etcd):
+            for watcher in (Watcher(), Watcher(etcd), Watcher(etcd.url)):
+                with watcher:
+                    watcher.add_key("nokia")
+                    etcd.put("nokia", "hello")
+                    assert watcher.wait_for("nokia").value == "hello"
+
+        def test_cluster(etcd_cluster):
+            with Watcher(etcd_cluster) as watcher:
+                watcher.add_key("nokia")
+                etcd_cluster.put("nokia", "hello")
+                assert watcher.wait_for("nokia").value == "hello"
+    """
+    run(pytester, code).assert_outcomes(passed=2)
+
+
 def test_the_version_of_etcd_can_be_chosen(pytester: pytest.Pytester, any_version: str) -> None:
     code = f"def test_version(etcd): assert etcd.version.startswith({any_version!r})"
     run(pytester, code, f"--etcd-version={any_version}").assert_outcomes(passed=1)

@@ -9,14 +9,14 @@ from typing import Any
 import psutil
 import pytest
 
-from etcd_watcher import LocalEtcd, Watcher
+from etcd_watcher import Watcher
 from etcd_watcher.pytest_plugin import shared
 from etcd_watcher.pytest_plugin.shared import SharedServer
 
 
 @pytest.fixture
 def server(any_version: str) -> Iterator[SharedServer]:
-    made = SharedServer(version=any_version)
+    made = SharedServer(v2=True, version=any_version)
     yield made
     made.etcd.stop()
 
@@ -148,14 +148,8 @@ def test_reading_v2_costs_no_new_start(server: SharedServer) -> None:
     assert server.emptied().pid == pid
 
 
-def test_a_server_without_v2_is_emptied_too(
-    any_version: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def without_v2(**given: Any) -> LocalEtcd:
-        return LocalEtcd(v2=False, **given)
-
-    monkeypatch.setattr(shared, "LocalEtcd", without_v2)
-    server = SharedServer(version=any_version)
+def test_a_server_without_v2_is_emptied_too(any_version: str) -> None:
+    server = SharedServer(v2=False, version=any_version)
     try:
         pid = server.emptied().pid
         write_v3(server)
