@@ -8,45 +8,20 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
 import etcd_watcher
 from etcd_watcher import Event, Journal, LocalCluster, LocalEtcd, Watcher
+from tests.notebooks.pages import ROOT, Block, blocks, run
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-class Block(NamedTuple):
-    """A fenced block, with the number of its first line."""
-
-    language: str
-    line: int
-    text: str
-
-
-def blocks(text: str) -> Iterator[Block]:
-    """Find the fenced blocks of a Markdown text."""
-    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        yield Block(match[1], text[: match.start(2)].count("\n") + 1, match[2])
-
-
-BLOCKS = list(blocks(README))
-
-
-async def run(block: Block, names: dict[str, Any]) -> None:
-    """Run a block as a notebook's cell would be run: on a loop, and it may await."""
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    padding = "\n" * (block.line - 1)  # so that a traceback names the README's line
-    code = compile(padding + block.text, "README.md", "exec", flags=flags, dont_inherit=True)
-    result = eval(code, names)  # noqa: S307 - our own README
-    if inspect.isawaitable(result):
-        await result
+BLOCKS = blocks("README.md")
 
 
 def curl(block: Block, url: str) -> None:
@@ -153,14 +128,3 @@ NAMES = {*etcd_watcher.__all__, *Event._fields, *vars(Event), *vars(Journal)} - 
 @pytest.mark.parametrize("name", sorted(name for name in NAMES if not name.startswith("_")))
 def test_the_readme_knows_every_public_name(name: str) -> None:
     assert re.search(rf"\b{name}\b", README)
-
-
-def test_links_lead_somewhere() -> None:
-    headings = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        path, _, anchor = target.partition("#")
-        assert not path or (ROOT / path).exists(), target
-        assert not anchor or anchor in headings, target
