@@ -18,6 +18,7 @@ async def run_in_thread(call: Callable[[], T]) -> T:
 
     `asyncio.to_thread` would leave an idle thread of its executor behind for the loop's life.
     """
+    __tracebackhide__ = True  # of pytest: what `call` raises is the caller's
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -28,6 +29,7 @@ async def run_in_thread(call: Callable[[], T]) -> T:
     context = copy_context()
 
     def run() -> None:
+        __tracebackhide__ = True
         try:
             result = context.run(call)
         except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Self
 
+from etcd_watcher.interactive import short_traceback
+
 __all__ = [
     "ApiNotServed",
     "BadRecording",
@@ -18,8 +20,16 @@ __all__ = [
     "NoBinary",
     "RequestRejected",
     "StoreClosed",
+    "TimedOut",
     "WatcherClosed",
 ]
+
+
+START_ONE = (
+    "Start one, or let the package do it: `from etcd_watcher import LocalEtcd, Watcher; "
+    "etcd = LocalEtcd(); watcher = Watcher(etcd.url)`"
+)
+"""What to do where nobody listens."""
 
 
 class EtcdWatcherError(Exception):
@@ -45,12 +55,7 @@ class ConnectionFailed(EtcdWatcherError, ConnectionError):
         tried = ", ".join(endpoints)
         if not reason.endswith("refused"):
             return cls(f"no connection to {tried}: {reason}", reason)
-        return cls(
-            f"no etcd server answered at {tried} ({reason}). Start one, or let the package do it: "
-            "`from etcd_watcher import LocalEtcd, Watcher; etcd = LocalEtcd(); "
-            "watcher = Watcher(etcd.url)`",
-            reason,
-        )
+        return cls(f"no etcd server answered at {tried} ({reason}). {START_ONE}", reason)
 
     @classmethod
     def unanswered(cls, endpoint: str, reason: str, key: str) -> Self:
@@ -141,6 +146,16 @@ class Conflict(EtcdWatcherError):
 
 class ExpectationFailed(EtcdWatcherError, AssertionError):
     """What was expected did not come; the message shows it beside what came."""
+
+    def _render_traceback_(self) -> list[str]:  # for IPython
+        return short_traceback(self)
+
+
+class TimedOut(EtcdWatcherError, TimeoutError):
+    """What was waited for did not come in time; the message says what did."""
+
+    def _render_traceback_(self) -> list[str]:  # for IPython
+        return short_traceback(self)
 
 
 class HistoryReplaced(EtcdWatcherError):

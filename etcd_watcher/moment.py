@@ -54,6 +54,9 @@ class Moment(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"Moment(revision={self.revision}, {plural(len(self), 'key')})"
 
+    def __str__(self) -> str:
+        return self.table() if self else f"no keys at revision {self.revision}"
+
     def table(self) -> str:
         """Lay the keys and values out as text. Two runs of a lesson give the same."""
         return "\n".join(text_table(("key", "value"), self.items()))
@@ -112,7 +115,7 @@ class Differences(Sequence[Difference]):
         return len(self._all)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self._all))
+        return "\n".join(map(str, self._all)) or "no difference"
 
     def __repr__(self) -> str:
         return f"Differences(first={self.first}, last={self.last}, {plural(len(self), 'key')})"
@@ -133,16 +136,19 @@ class Differences(Sequence[Difference]):
 class History(Sequence[Event]):
     """What happened to some keys, oldest first. Made by `Watcher.history`.
 
+    Printed, it is a table.
+
     Attributes
     ----------
-    since : int
-        The revision from which on nothing is missing. What comes before is what the journal
-        happens to have.
+    since, until : int
+        The revisions from which on, and up to which, nothing is missing. `since` is later than what
+        was asked for where nobody knows the beginning any more: what comes before it is what the
+        journal happens to have.
     """
 
-    def __init__(self, events: Sequence[Event], since: int) -> None:
+    def __init__(self, events: Sequence[Event], since: int, until: int) -> None:
         self._events = list(events)
-        self.since = since
+        self.since, self.until = since, until
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204 - as a list does
         return self._events[index]
@@ -160,10 +166,15 @@ class History(Sequence[Event]):
         return list_records(self._events, last, stable=stable)
 
     def __repr__(self) -> str:
-        return f"History({plural(len(self), 'event')})"
+        events = plural(len(self), "event")
+        return f"History({events}, complete from revision {self.since} to {self.until})"
+
+    def __str__(self) -> str:
+        return self.table()
 
     def _repr_html_(self) -> str:
-        return journal_html(self._events[-SHOWN:], len(self) - len(self._events[-SHOWN:]))
+        table = journal_html(self._events[-SHOWN:], len(self) - len(self._events[-SHOWN:]))
+        return f"{table}<p>Complete from revision {self.since} to {self.until}.</p>"
 
 
 def _kind(difference: Difference) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from etcd_watcher.errors import WatcherClosed
+from etcd_watcher.errors import TimedOut, WatcherClosed
 from etcd_watcher.feed import Feed
 from etcd_watcher.journal import Journal
 from etcd_watcher.mailbox import DELIVERING
@@ -52,13 +52,14 @@ class Plays:
         self._replay.start()
         if DELIVERING.get() is not None:
             return
+        __tracebackhide__ = True  # of pytest
         deadline = time.monotonic() + timeout
         while not self._replay.wait(min(LOOP_LOOK, deadline - time.monotonic())):
             if self._journal.closed:
                 raise WatcherClosed
             self._pool.settle(LAST, 0)
             if time.monotonic() >= deadline:
-                raise TimeoutError(self._replay.too_long(timeout))
+                raise TimedOut(self._replay.too_long(timeout))
         self._feed.step()
 
     def wait(self, position: int, deadline: float) -> bool:

@@ -100,7 +100,7 @@ class TimeMachine:
         events = sorted(found.values(), key=lambda event: event.revision)
         if len(scopes) > 1:
             events = [event for event in events if any(event.raw_key in each for each in scopes)]
-        return History(events, begin)
+        return History(events, begin, last)
 
     def _past(
         self, scope: KeyRange, first: int, last: int, found: dict[tuple[int, bytes], Event]

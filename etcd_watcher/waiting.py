@@ -12,6 +12,7 @@ from etcd_watcher.errors import (
     ConnectionFailed,
     ExpectationFailed,
     StoreClosed,
+    TimedOut,
     WatcherClosed,
 )
 from etcd_watcher.event import Event
@@ -64,19 +65,21 @@ class Waiter:
 
     def sync(self, timeout: float) -> None:
         """Wait until every change committed by now has been delivered; see `Watcher.sync`."""
+        __tracebackhide__ = True  # pytest then shows the line that calls us
         deadline = time.monotonic() + timeout
         revision = self.arrive(timeout)
         late = self._pool.settle(revision, deadline - time.monotonic())
         self._check_open()
         if late:
             names = ", ".join(shown(each.who) for each in late[:SHOWN])
-            raise TimeoutError(
+            raise TimedOut(
                 f"after {timeout:g} s the callbacks of {plural(len(late), 'subscriber')} had not "
                 f"returned for all changes up to revision {revision}: {names}"
             )
 
     def arrive(self, timeout: float) -> int:
         """Wait until every change committed by now is in the journal; give the newest revision."""
+        __tracebackhide__ = True
         deadline = time.monotonic() + timeout
         if self._plays is not None:
             self._plays.to_where_it_stands(timeout)
@@ -85,7 +88,7 @@ class Waiter:
             self._check_open()
             status = self._feed.status
             reason = f" ({status.reason})" if status.reason else ""
-            raise TimeoutError(
+            raise TimedOut(
                 f"after {timeout:g} s the changes up to revision {revision} had not all come: "
                 f"{self._feed.revision} was reached, and the watcher is {status.state}{reason}"
             )
@@ -93,6 +96,7 @@ class Waiter:
 
     def _newest_revision(self, deadline: float, timeout: float) -> int:
         """Ask the server for its newest revision, again while it is away."""
+        __tracebackhide__ = True
         while True:
             remaining = deadline - time.monotonic()
             try:
@@ -102,7 +106,7 @@ class Waiter:
             except ConnectionFailed as error:
                 self._check_open()
                 if deadline - time.monotonic() <= RETRY:
-                    raise TimeoutError(f"after {timeout:g} s: {error}") from error
+                    raise TimedOut(f"after {timeout:g} s: {error}") from error
                 self._feed.wait_for_change(RETRY)
 
     def _other_api(self, came: list[Event]) -> str:
@@ -121,6 +125,7 @@ class Waiter:
         timeout: float,
     ) -> Event:
         """Give the next event in `scope` for which `predicate` holds; see `Watcher.wait_for`."""
+        __tracebackhide__ = True
         deadline = time.monotonic() + timeout
         event = self._find(key, scope, predicate, timeout)
         self._settle(event, deadline)
@@ -139,6 +144,7 @@ class Waiter:
         predicate: Callable[[Event], object] | None,
         timeout: float,
     ) -> Event:
+        __tracebackhide__ = True
         deadline = time.monotonic() + timeout
         with self._lock:
             position = began = self._positions.get(scope, 0)
@@ -157,7 +163,7 @@ class Waiter:
             if not self._wait(position, deadline):
                 ending = self._ending(f"after {timeout:g} s", "until the replay {}")
                 story = _story(key, predicate, ending, came, went_before=began > 0)
-                raise TimeoutError(story + self._other_api(came))
+                raise TimedOut(story + self._other_api(came))
 
     def _wait(self, position: int, deadline: float) -> bool:
         """Wait until the journal goes on behind a position; False when it does not any more."""
@@ -188,7 +194,7 @@ class Waiter:
         since
             The first revision to look at; by default it begins with what was not expected before.
         """
-        __tracebackhide__ = True  # pytest then shows the line that calls us
+        __tracebackhide__ = True
         deadline = time.monotonic() + timeout
         expectation, position = self._expectation(steps, among, since)
         forgotten = self._journal.start - position
@@ -234,6 +240,7 @@ class Waiter:
         timeout: float,
     ) -> str | None:
         """Offer what comes until all is clear; None where all was as expected, else why it ends."""
+        __tracebackhide__ = True
         settled = False
         while True:
             records, end = self._journal.read(position)

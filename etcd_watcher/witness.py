@@ -50,15 +50,18 @@ class Witness(Client):
         key, prefix
             As for `register`.
         since : int, optional
-            Begin with the events of this revision; by default with what comes from now on.
+            Begin with the events of this revision, at the latest the one that comes next; by
+            default with what comes from now on.
 
         Raises
         ------
+        ValueError
+            `since` is yet to come, as a revision of another server, or of its other API, may be.
         Compacted
             From the iteration: the server no longer has `since`.
         """
         self._check_open()
-        given.check_since(since)
+        self._check_since(since)
         return open_stream(
             self._registry, self._demux, self._catch_up, several(key), prefix=prefix, since=since
         )
@@ -79,11 +82,13 @@ class Witness(Client):
             When an `async` callback waits for the event loop that this call blocks: use
             `await watcher.sync_async()` there.
         """
+        __tracebackhide__ = True
         self._check_open()
         self._waiter.sync(seconds("timeout", timeout))
 
     async def sync_async(self, timeout: float = 10) -> None:  # noqa: ASYNC109 - as `sync`
         """Do what `sync` does without blocking the event loop."""
+        __tracebackhide__ = True
         await run_in_thread(lambda: self.sync(timeout))
 
     def wait_for(
@@ -105,6 +110,7 @@ class Witness(Client):
         TimeoutError
             After `timeout` seconds; it says what was waited for and what had come.
         """
+        __tracebackhide__ = True
         self._check_open()
         wait = seconds("timeout", timeout)
         given.check_predicate(predicate)
@@ -126,6 +132,7 @@ class Witness(Client):
         timeout: float = 10,  # noqa: ASYNC109 - as `wait_for`
     ) -> Event:
         """Do what `wait_for` does without blocking the event loop."""
+        __tracebackhide__ = True
         wait = partial(self.wait_for, key, predicate, prefix=prefix, timeout=timeout)
         return await run_in_thread(wait)
 
@@ -160,6 +167,8 @@ class Witness(Client):
 
         Raises
         ------
+        ValueError
+            Nothing is expected, or `since` is yet to come.
         ExpectationFailed
             An `AssertionError`: it shows what was expected beside what came, and at which event
             they part.
@@ -172,7 +181,7 @@ class Witness(Client):
         __tracebackhide__ = True  # pytest then shows the line that calls us
         self._check_open()
         wait = seconds("within", within)
-        given.check_since(since)
+        self._check_since(since)
         wanted = [self._with_ranges(step) for step in steps]
         if not wanted and nothing_else is False:
             raise ValueError("expect nothing? Say it: expect(nothing_else=True)")
@@ -191,6 +200,7 @@ class Witness(Client):
         since: int | None = None,
     ) -> list[Event]:
         """Do what `expect` does without blocking the event loop."""
+        __tracebackhide__ = True
         return await run_in_thread(
             lambda: self.expect(*steps, within=within, nothing_else=nothing_else, since=since)
         )
@@ -262,11 +272,7 @@ class Witness(Client):
         """
         self._check_open()
         given.check_revision(revision)
-        newest = self._feed.revision
-        if revision > newest:
-            newest = self._feed.newest_revision(self._timeout)
-        if revision > newest:
-            raise ValueError(f"revision {revision} is yet to come: the newest is {newest}")
+        self._check_past(revision, f"revision {revision}")
         if key is None:
             scopes = self._registry.scopes()
         else:
@@ -307,6 +313,8 @@ class Witness(Client):
         ------
         Compacted
             Nobody knows `since` any more; `error.revision` is where it can begin.
+        ValueError
+            `since` is yet to come.
 
         Examples
         --------
@@ -314,7 +322,7 @@ class Witness(Client):
         ['hello', 'goodbye', None]
         """
         self._check_open()
-        given.check_since(since)
+        self._check_since(since)
         if until is not None:
             given.check_revision(until)
         newest = self._feed.newest_revision(self._timeout)
@@ -340,6 +348,20 @@ class Witness(Client):
                 'this watcher watches a server. To play a recording: Watcher(Recording("lesson.jsonl"))'
             )
         return self._store.replay
+
+    def _check_since(self, since: int | None) -> None:
+        """Refuse a revision to begin with that is later than the next one."""
+        given.check_since(since)
+        if since is not None and not isinstance(self._store, ReplayStore):  # that knows its future
+            self._check_past(since - 1, f"since={since}")
+
+    def _check_past(self, revision: int, given_as: str) -> None:
+        """Refuse a revision that is yet to come: to wait for it without a word helps nobody."""
+        if revision <= self._feed.revision:
+            return
+        newest = self._feed.newest_revision(self._timeout)
+        if revision > newest:
+            raise ValueError(f"{given_as} is yet to come: the newest is {newest}")
 
     def _with_ranges(self, step: Change | AnyOrder) -> Sequence[tuple[Change, KeyRange]]:
         if not isinstance(step, Change | AnyOrder):

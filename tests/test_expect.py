@@ -407,7 +407,7 @@ def test_it_is_an_assertion_and_an_error_of_ours() -> None:
 def test_pytest_shows_the_line_that_expects_and_the_difference(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
-        import sys
+        import asyncio, sys
         sys.path.insert(0, {str(ROOT)!r})
 
         from etcd_watcher import Watcher
@@ -420,6 +420,17 @@ def test_pytest_shows_the_line_that_expects_and_the_difference(pytester: pytest.
                 watcher.add_key("a")
                 store.commit(("a", "1"))
                 watcher.expect(put("a", "2"), within=0.02)
+
+        def test_that():
+            with Watcher(FakeStore()) as watcher:
+                watcher.wait_for("a", timeout=0.02)
+
+        async def wait():
+            with Watcher(FakeStore()) as watcher:
+                await watcher.wait_for_async("a", timeout=0.02)
+
+        def test_on_a_loop():
+            asyncio.run(wait())
         """
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
@@ -432,9 +443,15 @@ def test_pytest_shows_the_line_that_expects_and_the_difference(pytester: pytest.
             "E *   - '2'",
             "E *   + '1'",
             "*.py:13: ExpectationFailed",
+            '>           watcher.wait_for("a", timeout=0.02)',
+            "E           *TimedOut: after 0.02 s there was no event of 'a' at all",
+            "*.py:17: TimedOut",
+            '>           await watcher.wait_for_async("a", timeout=0.02)',
         ]
     )
     assert "waiting.py" not in result.stdout.str()
+    assert "witness.py" not in result.stdout.str()
+    assert "background.py" not in result.stdout.str()
 
 
 def test_a_watcher_that_is_closed_meanwhile_ends_it(watcher: Watcher) -> None:

@@ -320,6 +320,9 @@ def test_the_future_is_not_known(store: FakeStore, watcher: Watcher) -> None:
     store.commit(("a", "1"))
     with pytest.raises(ValueError, match="revision 3 is yet to come: the newest is 2"):
         watcher.at(3)
+    with pytest.raises(ValueError, match="since=4 is yet to come: the newest is 2"):
+        watcher.history("a", since=4)
+    assert list(watcher.history("a", since=3)) == []
     watcher.close()
     with pytest.raises(WatcherClosed):
         watcher.at(1)
@@ -398,7 +401,11 @@ def test_history_has_every_value_and_every_deletion(
         ]
         both = watcher.history([key, f"{fresh_key}/b"])
         assert len(both) == len(watcher.history(fresh_key + "/", prefix=True)) == 8
-        assert repr(history) == "History(6 events)"
+        assert repr(history) == (
+            f"History(6 events, complete from revision {history.since} to {history.until})"
+        )
+        assert history.until == watcher.revision
+        assert str(history) == history.table()
         assert history.table(stable=True).splitlines()[1].split()[:2] == ["r1", "PUT"]
         assert "deleted" in history._repr_html_()
 

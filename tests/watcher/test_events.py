@@ -55,6 +55,18 @@ def test_events_since_a_compacted_revision_is_an_error() -> None:
             next(events)
 
 
+def test_events_since_a_revision_that_is_yet_to_come_is_an_error(
+    watcher: Watcher, fresh_key: str
+) -> None:
+    newest = watcher.put(fresh_key, "before")
+    with pytest.raises(ValueError, match=rf"since={newest + 1000} is yet to come"):
+        watcher.events(fresh_key, since=newest + 1000)
+    assert watcher.keys == []
+    with watcher.events(fresh_key, since=newest + 1) as events:
+        watcher.put(fresh_key, "the next one")
+        assert next(events).value == "the next one"
+
+
 def server_compact(server: LocalEtcd, revision: int) -> None:
     body = json.dumps({"revision": str(revision), "physical": True}).encode()
     urllib.request.urlopen(f"{server.url}/v3/kv/compaction", body, timeout=10).close()  # noqa: S310 - loopback

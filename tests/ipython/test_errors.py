@@ -1,0 +1,44 @@
+"""What a notebook shows of an expectation that fails: the cell, not how we found out."""
+
+from __future__ import annotations
+
+import re
+
+from etcd_watcher import LocalEtcd
+from tests.ipython.test_magics import failure
+from tests.widgets.kernel import running_kernel
+
+SETTING = """
+from etcd_watcher import Watcher
+from etcd_watcher.expect import put
+watcher = Watcher({url!r}, api="v3")
+watcher.add_key({key!r})
+
+def helper(key):
+    watcher.expect(put(key, "hello"), within=0.01)
+"""
+
+
+def test_the_traceback_ends_in_the_cell(etcd: LocalEtcd, fresh_key: str) -> None:
+    with running_kernel() as kernel:
+        kernel.cell(SETTING.format(url=etcd.url, key=fresh_key))
+        for source, message in [
+            (f"watcher.expect(put({fresh_key!r}), within=0.01)", "ExpectationFailed: what was"),
+            (f"watcher.wait_for({fresh_key!r}, timeout=0.01)", "TimedOut: after 0.01 s"),
+            (f"await watcher.wait_for_async({fresh_key!r}, timeout=0.01)", "TimedOut: after"),
+            (f"helper({fresh_key!r})", "ExpectationFailed: what was"),
+        ]:
+            shown = failure(kernel, source)
+            assert source in shown
+            assert message in shown
+            assert re.findall(r"\w+\.py", shown) == [], shown
+            assert shown.count("in helper(") == source.startswith("helper")
+
+
+def test_an_error_of_the_persons_own_is_shown_as_ever(etcd: LocalEtcd, fresh_key: str) -> None:
+    with running_kernel() as kernel:
+        kernel.cell(SETTING.format(url=etcd.url, key=fresh_key))
+        kernel.cell(f"watcher.put({fresh_key!r}, 'x')")
+        shown = failure(kernel, f"watcher.wait_for({fresh_key!r}, lambda event: event.nonsense)")
+        assert "event.nonsense" in shown
+        assert "waiting.py" in shown
