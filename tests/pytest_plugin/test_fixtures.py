@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -251,3 +253,36 @@ def test_a_killed_run_leaves_no_server(
     pid = int(Path(pytester.path, "pid").read_text())
     gone, _ = psutil.wait_procs([psutil.Process(pid)], 20) if psutil.pid_exists(pid) else ([], [])
     assert gone or not psutil.pid_exists(pid)
+
+
+MEETING = """
+    import os
+    from pathlib import Path
+
+    def test_it_is_alone_there(etcd, watcher):
+        me = os.environ["ME"]
+        open("meeting", me).close()  # returns once the other one is here, too
+        watcher.add_key("", prefix=True)
+        for number in range(50):
+            etcd.put(f"{me}-{number}", me)
+        open("meeting", me).close()
+        watcher.sync()
+        assert {event.value for event in watcher.journal.events()} == {me}
+        Path(me).write_text(etcd.url)
+"""
+
+
+def test_two_runs_side_by_side_as_workers_of_xdist_have_a_server_each(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    file = pytester.makepyfile(MEETING)
+    os.mkfifo(pytester.path / "meeting")
+    command = [sys.executable, "-m", "pytest", "-p", "etcd_watcher", "-p", "no:cacheprovider", file]
+    runs = [
+        subprocess.Popen(command, env=os.environ | {"ME": me}, stdout=subprocess.PIPE)
+        for me in ("r", "w")
+    ]
+    said = [each.communicate(timeout=60)[0].decode() for each in runs]
+    assert [each.returncode for each in runs] == [0, 0], said
+    assert len({pytester.path.joinpath(me).read_text() for me in ("r", "w")}) == 2
