@@ -27,6 +27,7 @@ __all__ = [
     "header_line",
     "keys_line",
     "record_line",
+    "record_lines",
     "understand",
 ]
 
@@ -72,7 +73,7 @@ class Keys:
 
 
 # Writing. Every event of a live recording passes here on the feed's thread: `json.dumps` of a dict
-# takes 6 us for one, putting the line together takes 2 (CPython 3.11).
+# takes 6 us for one, putting the line together takes 1.3 (CPython 3.11).
 
 
 def _text(raw: bytes) -> str:
@@ -107,28 +108,38 @@ def _json(flag: bool) -> str:  # noqa: FBT001 - it is the value
 
 def record_line(record: Record, at: float) -> str:
     """Give a record, which came `at` seconds after the epoch, as a line."""
+    return _line(record, f"{at:.6f}")
+
+
+def record_lines(records: Iterable[Record], at: float) -> list[str]:
+    """Give records that came together as lines. To write the time takes a fifth of each."""
+    moment = f"{at:.6f}"
+    return [_line(each, moment) for each in records]
+
+
+def _line(record: Record, at: str) -> str:
     if type(record) is Event:
         return _event_line(record, at)
     if type(record) is Gap:
         whose = f', "subscriber": {quoted(record.subscriber)}' if record.subscriber else ""
         return (
-            f'{{"time": {at:.6f}, "type": "GAP", "first": {record.first}, "last": {record.last}, '
+            f'{{"time": {at}, "type": "GAP", "first": {record.first}, "last": {record.last}, '
             f'"reason": {quoted(record.reason)}{whose}}}\n'
         )
     assert type(record) is Status  # noqa: S101 - there is no fourth
     again = "" if record.next_try is None else f', "next_try": {record.next_try:.6f}'
     return (
-        f'{{"time": {at:.6f}, "type": "STATUS", "state": {quoted(record.state)}, '
+        f'{{"time": {at}, "type": "STATUS", "state": {quoted(record.state)}, '
         f'"endpoint": {quoted(record.endpoint)}, "reason": {quoted(record.reason)}, '
         f'"since": {record.since:.6f}{again}}}\n'
     )
 
 
-def _event_line(event: Event, at: float) -> str:
-    (kind, key, value, before, revision, created, version, lease, action, expired, synthetic) = (
-        event
-    )
-    more = "" if value is None else f', "value": {_text(value)}'
+def _event_line(event: Event, at: str) -> str:
+    (_, key, value, before, revision, created, version, lease, action, expired, synthetic) = event
+    kind, more = "DELETE", ""
+    if value is not None:
+        kind, more = "PUT", f', "value": {_text(value)}'
     if before is not None:
         more += f', "prev_value": {_text(before)}'
     if created:
@@ -142,7 +153,7 @@ def _event_line(event: Event, at: float) -> str:
     if synthetic:
         more += ', "synthetic": true'
     return (
-        f'{{"time": {at:.6f}, "revision": {revision}, "type": "{kind.value}", '
+        f'{{"time": {at}, "revision": {revision}, "type": "{kind}", '
         f'"key": {_text(key)}{more}, "action": {quoted(action)}}}\n'
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from etcd_watcher.event import Event, Gap, Record, Status
 from etcd_watcher.recording.draft import drafted
-from etcd_watcher.recording.format import Header, header_line, keys_line, record_line
+from etcd_watcher.recording.format import Header, header_line, keys_line, record_line, record_lines
 from etcd_watcher.recording.load import Content, load
 
 __all__ = ["Part"]
@@ -23,7 +23,7 @@ class Part:
     """Appends to a recording what a journal takes. A `journal.Tap`.
 
     What came in one batch goes to the operating system in one write, on the thread that brought it:
-    a process that is killed loses nothing that was published. That costs about 5 us a batch and 2 us
+    a process that is killed loses nothing that was published. That costs about 3 us a batch and 1.3 us
     an event; no buffer of ours could be as safe.
 
     Parameters
@@ -118,7 +118,7 @@ class Part:
             if added:
                 lines.append(keys_line(added, at))
         before = len(lines)
-        lines += [record_line(each, at) for each in records if self._is_new(each)]
+        lines += record_lines(filter(self._is_new, records), at)
         if lines:
             self._write(lines)
             if self.error is None:
