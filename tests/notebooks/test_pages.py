@@ -15,6 +15,8 @@ import pytest
 
 from etcd_watcher import ExpectationFailed, LocalEtcd, Watcher
 from etcd_watcher.expect import any_order, deleted, put
+from etcd_watcher.widgets.asking import asker
+from etcd_watcher.widgets.renderer import renderer
 from tests.notebooks.pages import ROOT, Block, blocks, run
 from tests.pytest_plugin.test_fixtures import run as run_pytest
 from tests.recording.test_format import SCHEMA
@@ -102,11 +104,13 @@ PLAIN = [page for page in PAGES if python(page) and page not in ELSEWHERE]
 
 
 @pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def scene(no_leaks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.chdir(tmp_path)
     scene = Scene()
     with scene.ends:
         yield scene
+        renderer.close()
+        asker.close()
         for each in scene.names.values():
             if isinstance(each, Watcher):
                 each.close()

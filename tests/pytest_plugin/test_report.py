@@ -70,7 +70,7 @@ def test_the_watchers_that_a_test_makes_are_shown_too(pytester: pytest.Pytester)
     """
     result = run(pytester, code)
     result.stdout.fnmatch_lines(
-        ["*Watcher(v2, connected*'/a'*", "*in the first", "*Watcher(v3, closed*'b'*", "*second"]
+        ["*Watcher(v2, connected*'a'*", "*in the first", "*Watcher(v3, closed*'b'*", "*second"]
     )
 
 
