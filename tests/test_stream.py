@@ -175,12 +175,20 @@ def test_since_a_revision_what_comes_as_the_stream_is_made_is_given_once(
         assert take(stream, 9) == list(range(2, 11))
 
 
-def test_since_a_revision_to_come_nothing_earlier_is_given(
+def test_since_the_revision_that_comes_next_nothing_earlier_is_given(
     watcher: Watcher, store: FakeStore
 ) -> None:
+    put(store, 3)
     with watcher.events("k", since=5) as stream:
-        put(store, 6)
+        put(store, 3)
         assert take(stream, 3) == [5, 6, 7]
+
+
+def test_since_a_later_revision_is_refused(watcher: Watcher, store: FakeStore) -> None:
+    put(store, 3)
+    with pytest.raises(ValueError, match=r"^since=6 is yet to come: the newest is 4$"):
+        watcher.events("k", since=6)
+    assert watcher.keys == []
 
 
 def test_a_transaction_at_since_is_given_whole(watcher: Watcher, store: FakeStore) -> None:

@@ -278,7 +278,16 @@ def test_two_runs_side_by_side_as_workers_of_xdist_have_a_server_each(
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     file = pytester.makepyfile(MEETING)
     os.mkfifo(pytester.path / "meeting")
-    command = [sys.executable, "-m", "pytest", "-p", "etcd_watcher", "-p", "no:cacheprovider", file]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "etcd_watcher",
+        "-p",
+        "no:cacheprovider",
+        str(file),
+    ]
     runs = [
         subprocess.Popen(command, env=os.environ | {"ME": me}, stdout=subprocess.PIPE)
         for me in ("r", "w")
