@@ -39,10 +39,7 @@ def test_the_traceback_ends_in_the_cell(etcd: LocalEtcd, fresh_key: str) -> None
             assert re.findall(r"\w+\.py", shown) == [], shown
             assert shown.count("in helper(") == source.startswith("helper")
 
-
-def test_an_error_of_the_persons_own_is_shown_as_ever(etcd: LocalEtcd, fresh_key: str) -> None:
-    with running_kernel() as kernel:
-        kernel.cell(SETTING.format(url=etcd.url, key=fresh_key))
+        # An error of the person's own is shown as ever.
         kernel.cell(f"watcher.put({fresh_key!r}, 'x')")
         source = f"watcher.wait_for({fresh_key!r}, lambda event: event.nonsense)"
         shown = plain(failure(kernel, source))

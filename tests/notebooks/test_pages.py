@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -202,6 +205,30 @@ def test_the_file_of_tests_passes_as_it_stands_and_fails_as_it_says(
     result = run_pytest(pytester, wrong)
     result.assert_outcomes(failed=1)
     assert failed.text in result.stdout.str()
+
+
+def test_the_command_for_ci_runs_notebooks_and_tests_as_it_stands(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = python("docs/notebook-tests.md")
+    for folder in ("notebooks", "tests"):
+        Path(folder).mkdir()
+    Path("tests/test_news.py").write_text(file.text)
+    for name in ("06-time-machine.ipynb", "incident.jsonl"):
+        shutil.copy(ROOT / "notebooks" / name, "notebooks")
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    by_hand, for_ci = (
+        shlex.split(line)
+        for block in BLOCKS["docs/notebook-tests.md"]
+        for line in block.text.splitlines()
+        if block.language == "sh" and line.startswith("pytest ")
+    )
+    assert set(by_hand) - {"lesson.ipynb"} < set(for_ci)
+    done = subprocess.run(
+        [sys.executable, "-m", *for_ci], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, "13 passed" in done.stdout) == (0, True), done.stdout
 
 
 def test_the_magics_do_as_the_page_says(etcd: LocalEtcd) -> None:
