@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ from etcd_watcher.stores import wire
 from etcd_watcher.stores.diagnosis import diagnose
 from etcd_watcher.stores.proxies import proxy_to
 from etcd_watcher.stores.tls import authorities
-from etcd_watcher.stores.v3_login import LOGIN_TRIES, Login, is_old_token
+from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, Login, is_old_token
 from etcd_watcher.stores.v3_words import never_left, plain
 
 __all__ = ["MESSAGE_BOUND", "Connection", "Metadata", "NeverSent"]
@@ -46,6 +47,9 @@ ADVICE = {
     "invalid user ID or password": ": check user= and password=",
 }
 """What to do, for what the server says."""
+
+LOGIN_PAUSE = 0.05
+"""Seconds until the next login, where several in a row did not last until they were used."""
 
 Metadata = list[tuple[str, str]]
 
@@ -100,7 +104,7 @@ class Connection:
     def call(self, name: str, request: Any, timeout: float) -> Any:
         """Make a call; with a user, log in first, and again where the login has expired."""
         deadline = time.monotonic() + timeout
-        for tries_left in reversed(range(LOGIN_TRIES)):
+        for tries in count(1):
             remaining = max(0.001, deadline - time.monotonic())
             metadata = self.metadata(remaining)
             try:
@@ -108,9 +112,12 @@ class Connection:
             except ValueError as error:  # gRPC's word for a channel that was closed before the call
                 raise StoreClosed("the connection was closed before a request") from error
             except grpc.RpcError as error:
-                if not tries_left or not self.is_login_over(error, metadata):
+                over = self.is_login_over(error, metadata)
+                if not over or time.monotonic() + LOGIN_PAUSE > deadline:
                     raise self.explain(error) from error
-        raise AssertionError  # the last try returns or raises
+                if tries >= LOGIN_TRIES:
+                    time.sleep(LOGIN_PAUSE)
+        raise AssertionError  # unreachable
 
     def metadata(self, timeout: float) -> Metadata:
         """Give the token of our user, from a login where there is none yet."""
@@ -160,8 +167,10 @@ class Connection:
         if code is grpc.StatusCode.UNAVAILABLE:
             kind = NeverSent if never_left(details) else ConnectionFailed
             return kind.to([self.endpoint], self._proxied(plain(details)))
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ConnectionFailed.to([self.endpoint], self._proxied("no answer in time"))
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED or is_old_token(details):
+            late = code is grpc.StatusCode.DEADLINE_EXCEEDED
+            reason = self._proxied("no answer in time") if late else f"{LOGIN_OVER} ({details})"
+            return ConnectionFailed.to([self.endpoint], reason)
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return ApiNotServed(
                 f"{self.endpoint} does not serve etcd's v3 API ({details}): is it an etcd from "

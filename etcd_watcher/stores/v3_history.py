@@ -29,7 +29,7 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.stores.v3_login import LOGIN_TRIES
+from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import ask_progress, cancel, create
 from etcd_watcher.stores.v3_segments import Piece, Plan
 
@@ -289,6 +289,8 @@ class Segments:
         over = self._connection.is_login_over(reason, self._login, of_watch=True)
         if over and self._refusals < LOGIN_TRIES:
             raise _LoginOver
+        if is_old_token(reason):
+            raise ConnectionFailed.to([self._connection.endpoint], f"{LOGIN_OVER} ({reason})")
         raise RequestRejected(f"{self._connection.endpoint} refused the watch: {reason}")
 
     def _give_up(self, response: Any) -> None:

@@ -7,11 +7,15 @@ from collections.abc import Callable
 
 from etcd_watcher.errors import ConnectionFailed
 
-__all__ = ["LOGIN_TRIES", "Login", "is_old_token"]
+__all__ = ["LOGIN_OVER", "LOGIN_TRIES", "Login", "is_old_token"]
 
 LOGIN_TRIES = 4
-"""How often a request is made that is refused for want of a new login. etcd 3.4 cuts the end of a
-JSON web token down to a whole second, so that one of 1 s may be over when it arrives."""
+"""How often a request is made at once that is refused for want of a new login. etcd 3.4 cuts the end
+of a JSON web token down to a whole second, so that one of 1 s may be over when it arrives."""
+
+LOGIN_OVER = "the login was over before it could be used"
+"""What we say where no try helped: a failure of the connection, which is tried again later, since
+the way to the server may be slower than the login lasts."""
 
 OLD_TOKEN = ("invalid auth token", "auth store is old", "revision in header is old")
 """What servers say of a token that has expired, that was given out before their restart, or, if it

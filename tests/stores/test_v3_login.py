@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
 
+import grpc
 import pytest
 
+from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ConnectionFailed
-from etcd_watcher.stores.v3_login import Login, is_old_token
+from etcd_watcher.stores.v3_connection import Connection, Metadata
+from etcd_watcher.stores.v3_login import LOGIN_TRIES, Login, is_old_token
 
 
 class Server:
@@ -92,3 +97,53 @@ def test_who_waits_too_long_for_anothers_login_is_told() -> None:
 )
 def test_what_servers_say_of_an_old_token_is_known(told: str, *, is_old: bool) -> None:
     assert is_old_token(told) is is_old
+
+
+class OldToken(grpc.RpcError):
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAUTHENTICATED
+
+    def details(self) -> str:
+        return "etcdserver: invalid auth token"
+
+
+class SlowWay:
+    """Stands for a server to which the way takes longer than most logins last."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.tokens: list[str] = []
+
+    def log_in(self, _: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(token=f"token-{len(self.tokens)}")
+
+    def put(self, _: object, *, timeout: float, metadata: Metadata) -> str:
+        self.tokens.append(dict(metadata)["token"])
+        if len(self.tokens) <= self.refusals:
+            raise OldToken
+        return "done"
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    made = Connection("http://127.0.0.1:1", Credentials("luis", "secret"))
+    yield made
+    made.close()
+
+
+def test_a_login_that_is_over_before_it_is_used_is_made_again_as_long_as_there_is_time(
+    connection: Connection,
+) -> None:
+    way = SlowWay(refusals=2 * LOGIN_TRIES)
+    connection.calls |= {"authenticate": way.log_in, "put": way.put}
+    assert connection.call("put", None, 20) == "done"
+    assert len(set(way.tokens)) == len(way.tokens) == way.refusals + 1
+
+
+def test_where_no_login_lasts_it_is_a_failure_of_the_connection_which_is_tried_again(
+    connection: Connection,
+) -> None:
+    way = SlowWay(refusals=1_000_000)
+    connection.calls |= {"authenticate": way.log_in, "put": way.put}
+    with pytest.raises(ConnectionFailed, match="the login was over before it could be used"):
+        connection.call("put", None, 0.2)
