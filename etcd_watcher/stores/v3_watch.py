@@ -32,7 +32,7 @@ from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch
 from etcd_watcher.stores.v3_events import decode
-from etcd_watcher.stores.v3_login import LOGIN_TRIES
+from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
 
 if TYPE_CHECKING:
@@ -259,6 +259,8 @@ class V3Watch:
         over = self._connection.is_login_over(refused, self._login, of_watch=True)
         if not over or self._refusals >= LOGIN_TRIES:
             self._store.learn_rights(SIDE_REQUEST)
+            if is_old_token(refused):
+                raise self._lost(f"{LOGIN_OVER} ({refused})")
             raise RequestRejected(f"{self._connection.endpoint} refused the watch: {refused}")
         try:
             self._open()
@@ -353,9 +355,14 @@ def _may_be_behind(part: _Part) -> bool:
 
 
 def _release(target: _Target, revision: int) -> list[Event]:
-    """Take out what is held back up to a revision, in order."""
-    held = target.held
-    held.sort(key=attrgetter("revision"))
+    """Take out what is held back up to a revision, in order.
+
+    Of a transaction the changes of the first part come first, then those of the next: nobody tells
+    in which order it had them.
+    """
+    held, starts = target.held, [part.scope.start for part in target.parts]
+    if len(starts) > 1:
+        held.sort(key=lambda event: (event.revision, bisect_right(starts, event.raw_key)))
     end = bisect_right(held, revision, key=attrgetter("revision"))
     target.held = held[end:]
     return held[:end]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 
@@ -71,6 +72,26 @@ def test_a_change_of_rights_disturbs_nobody(any_guarded: LocalEtcd, news: News) 
             for pair in (("news/1", str(number)), (f"more/{number}", "hello"))
         ]
         assert losses(juan) == []
+
+
+def test_of_a_transaction_the_parts_that_may_be_read_come_one_after_the_other(
+    any_version: str, news: News
+) -> None:
+    """Each part has a watcher of the server's, and nobody tells how the transaction mixed them."""
+    keys = ["weather/2", "news/2", "weather/1", "news/1"]
+    mixed = [{"requestPut": {"key": coded(key), "value": coded("x")}} for key in keys]
+    with LocalEtcd(version=any_version, v2=False, user="luis") as etcd:
+        etcd.users.add("juan", "pa:ss", read=["news/", "weather/"])
+        with Watcher(etcd, api="v3", user="juan", password="pa:ss") as juan:
+            juan.register(["news/", "weather/"], news, "tell", prefix=True)
+            for _ in range(20):
+                etcd._single.gateway().ask("kv/txn", success=mixed)
+            juan.sync()
+    assert news.told == 20 * [(key, "x") for key in ("news/2", "news/1", "weather/2", "weather/1")]
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def test_a_right_that_is_gone_is_told_and_the_other_keys_go_on(
