@@ -18,8 +18,13 @@ from etcd_watcher.secret import Secret
 
 __all__ = ["Gateway", "Login"]
 
-TOKEN_IS_OLD = ("invalid auth token", "auth store is old", "revision in header is old")
+OLD_TOKEN = ("invalid auth token", "auth store is old", "revision in header is old")
 """What etcd says of a token that has expired, or is from before a change of the users' rights."""
+
+
+LOGINS = 4
+"""How often we log in anew for a request: the end of a token is cut down to a whole second, so that
+one of 1 s may be over when it arrives."""
 
 
 @dataclass(slots=True)
@@ -61,15 +66,14 @@ class Gateway:
         RequestRejected
             The server refuses.
         """
-        had_token = self.login is not None and self.login.token is not None
         status, answer = self._ask(path, fields)
-        told = str(answer.get("message") or answer.get("error"))
-        if status != http.HTTPStatus.OK and had_token and any(map(told.__contains__, TOKEN_IS_OLD)):
+        for _ in range(LOGINS if self.login is not None else 0):
+            if status == http.HTTPStatus.OK or not any(map(_said(answer).__contains__, OLD_TOKEN)):
+                break
             self._log_in()
             status, answer = self._ask(path, fields)
-            told = str(answer.get("message") or answer.get("error"))
         if status != http.HTTPStatus.OK:
-            raise RequestRejected(f"{path}: {told}")
+            raise RequestRejected(f"{path}: {_said(answer)}")
         return answer
 
     def exchange(
@@ -129,3 +133,7 @@ class Gateway:
     @property
     def _url(self) -> str:
         return f"{'http' if self.context is None else 'https'}://127.0.0.1:{self.port}"
+
+
+def _said(answer: dict[str, Any]) -> str:
+    return str(answer.get("message") or answer.get("error"))
