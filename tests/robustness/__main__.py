@@ -64,10 +64,16 @@ def _line(outcome: Outcome) -> str:
     plan = outcome.plan
     delivered = sum(each.delivered for each in outcome.findings.values())
     return (
-        f"seed {plan.seed}: etcd {plan.version}, {plan.size} member{'s' * (plan.size > 1)}, "
+        f"seed {plan.seed}: etcd {plan.version}, {plan.size} member{'s' * (plan.size > 1)}, {_lock(plan)}, "
         f"{outcome.seconds:.0f} s, {sum(outcome.faults.values())} faults, "
         f"{delivered:,} events delivered, {len(outcome.problems)} problems"
     )
+
+
+def _lock(plan: Plan) -> str:
+    if plan.lock != "users":
+        return plan.lock
+    return f"users, logins of {plan.token_ttl} s" if plan.token_ttl else "users"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from etcd_watcher import ConnectionFailed, RequestRejected
 from etcd_watcher.local import FaultImpossible, LocalCluster, Member
+from tests.robustness.access import READER
 from tests.robustness.truth import Truth
 
 __all__ = ["Adversary"]
@@ -32,6 +33,8 @@ class Adversary:
         (etcd-io/etcd#13766), and would be found instead of us.
     overrun : callable
         Makes more changes than v2's history holds.
+    password : str or None
+        The reader's; None where there are no users.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class Adversary:
         *,
         may_kill: bool,
         overrun: Callable[[], None],
+        password: str | None = None,
     ) -> None:
         self._cluster = cluster
         self._faults = cluster.faults
         self._truth = truth
         self._overrun = overrun
+        self._password = password
         self._choice = random.Random(f"{seed}/adversary")  # noqa: S311 - no secret
         self._pause = threading.Event()
         self.done: Counter[str] = Counter()
@@ -75,6 +80,8 @@ class Adversary:
         if len(cluster.members) > 1:
             gentle += [self.cut_members, self.delay_members, self.isolate_leader]
             rough += [self.replace]
+        if password is not None:
+            gentle += [self.change_rights, self.end_logins]
         self._deck = gentle + (rough if may_kill else [])
 
     def play(self, seconds: float) -> None:
@@ -179,6 +186,18 @@ class Adversary:
         self._faults.pause(member)
         self._wait(least, most)
         self._faults.resume(member)
+
+    # With users.
+
+    def change_rights(self) -> None:
+        """Give the reader a right more: what is signed with a revision of all rights is old then."""
+        with suppress(RequestRejected):  # the leader has just changed, say
+            self._cluster.users.grant(READER, f"other/{self._choice.random()}")
+
+    def end_logins(self) -> None:
+        """Give the reader the password that it has, which ends all that it was given for it."""
+        with suppress(RequestRejected):
+            self._cluster.users.change_password(READER, self._password or "")
 
     # With links.
 

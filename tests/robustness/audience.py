@@ -91,12 +91,22 @@ class Audience:
     newest : callable
         Knows what has been committed, at the most.
     seed : str
+    parts : sequence of bytes
+        Where the parts begin that its user may read, in order; none where that is everything.
     """
 
     def __init__(
-        self, name: str, watcher: Watcher, truth: Truth, newest: Newest, seed: str
+        self,
+        name: str,
+        watcher: Watcher,
+        truth: Truth,
+        newest: Newest,
+        seed: str,
+        *,
+        parts: Sequence[bytes] = (),
     ) -> None:
         self.name = name
+        self.parts = parts
         self.watcher = watcher
         self.listeners: list[Listener] = []
         self.records: list[Record] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import threading
 import time
 from collections import Counter
@@ -16,13 +17,14 @@ from etcd_watcher import Watcher
 from etcd_watcher.errors import ConnectionFailed
 from etcd_watcher.local import LocalCluster, Member
 from etcd_watcher.testing import History, Write
+from tests.robustness.access import ANYBODY, LOCKS, READER, Access, keys_for, lock_for
 from tests.robustness.adversary import Adversary
 from tests.robustness.audience import PATIENCE, Audience
 from tests.robustness.gateway import Refused, Unanswered, Voice, wired
 from tests.robustness.judge import Findings, judge
 from tests.robustness.recorders import Recorder, V2Recorder, V3Recorder
 from tests.robustness.truth import Truth
-from tests.robustness.writers import FOREIGN, HOT, V2Writer, V3Writer, Writer
+from tests.robustness.writers import APART, FOREIGN, HOT, V2Writer, V3Writer, Writer
 
 __all__ = ["Episode", "Outcome", "Plan"]
 
@@ -31,6 +33,10 @@ V2_HISTORY = 1000
 
 OVERRUN, OVERRUNNERS = 200, 8
 """Changes of a flood at a time, before the recorders are waited for, and threads that make it."""
+
+V2_LOGINS = 10
+"""How many times slower v2 is written where there are users: at each request of a watcher, and there
+is one for each change, the server takes 50 ms to check the password."""
 
 ASK_AGAIN = 0.1
 
@@ -51,6 +57,12 @@ class Plan:
         Members.
     pace : float
         Seconds between two writes of one writer, on average.
+    lock : {"open", "tls", "certificates", "users"}
+        How one gets in.
+    token_ttl : float or None
+        Seconds for which a user's login lasts; None for etcd's own kind of token, which lasts.
+    apart : bool
+        Whether keys in two places are watched, with others between them.
     """
 
     seed: int
@@ -58,14 +70,26 @@ class Plan:
     version: str = "3.4"
     size: int = 3
     pace: float = 0.03
+    lock: str = "open"
+    token_ttl: float | None = None
+    apart: bool = False
 
     @classmethod
     def draw(cls, seed: int, seconds: float) -> Plan:
-        """Choose a version and a size."""
+        """Choose what kind of cluster it is."""
         choice = random.Random(seed)  # noqa: S311 - no secret
         version = choice.choice(["3.4", "3.4", "3.5"])
         # A single 3.5.1 that is killed may lose what it acknowledged (etcd-io/etcd#14370).
-        return cls(seed, seconds, version, choice.choice([3, 3, 3, 1]))
+        size = choice.choice([3, 3, 3, 1])
+        return cls(
+            seed,
+            seconds,
+            version,
+            size,
+            lock=choice.choice(["open", "open", *LOCKS, "users"]),
+            token_ttl=choice.choice([1, 2, None]),
+            apart=choice.random() < 0.5,
+        )
 
     @property
     def may_kill(self) -> bool:
@@ -108,8 +132,11 @@ class Episode:
         self._plan = plan
         self._seed = str(plan.seed)
         self._cluster: LocalCluster
-        self._voice = Voice(2.0)
+        self._access = ANYBODY
+        self._password = secrets.token_urlsafe(12) if plan.lock == "users" else None
+        """The reader's."""
         self._asking = threading.Lock()
+        self._voices: dict[str, Voice] = {}
         self._truths: dict[str, Truth] = {}
         self._recorders: dict[str, list[Recorder]] = {"v2": [], "v3": []}
         self._writers: dict[str, list[Writer]] = {"v2": [], "v3": []}
@@ -120,11 +147,10 @@ class Episode:
         outcome = Outcome(self._plan)
         began = time.monotonic()
         with ExitStack() as stack:
-            self._cluster = stack.enter_context(
-                LocalCluster(self._plan.size, version=self._plan.version)
-            )
-            stack.callback(self._voice.close)
+            self._begin_cluster(stack)
             for api in ("v3", "v2"):
+                self._voices[api] = Voice(2.0, self._access)
+                stack.callback(self._voices[api].close)
                 self._begin_to_record(api, stack)
             for audience in self._audience(stack):
                 self._audiences.append(audience)
@@ -136,6 +162,7 @@ class Episode:
                 self._seed,
                 may_kill=self._plan.may_kill,
                 overrun=self._overrun_v2,
+                password=self._password,
             )
             try:
                 adversary.play(self._plan.seconds)
@@ -153,6 +180,15 @@ class Episode:
         outcome.seconds = time.monotonic() - began
         return outcome
 
+    def _begin_cluster(self, stack: ExitStack) -> None:
+        plan = self._plan
+        self._cluster = stack.enter_context(
+            LocalCluster(plan.size, version=plan.version, **lock_for(plan.lock, plan.token_ttl))
+        )
+        self._access = Access.to(self._cluster)
+        if self._password is not None:
+            self._cluster.users.add(READER, self._password, read=["k/", "z/"])
+
     # The truth.
 
     def _begin_to_record(self, api: str, stack: ExitStack) -> None:
@@ -160,14 +196,17 @@ class Episode:
         truth = self._truths[api] = Truth(first, contiguous=api == "v3")
         kind = {"v3": V3Recorder, "v2": V2Recorder}[api]
         for name, member in self._cluster.members.items():
-            recorder = kind(f"{api}-{name}", partial(_direct_url, member), truth, first)
+            recorder = kind(
+                f"{api}-{name}", partial(_direct_url, member), truth, first, self._access
+            )
             recorder.start()
             stack.callback(recorder.close)
             self._recorders[api].append(recorder)
         writer: Callable[..., Writer] = {"v3": V3Writer, "v2": V2Writer}[api]
-        pace = self._plan.pace * (1 if api == "v3" else 2)
+        pace = self._plan.pace * (1 if api == "v3" else 2 if self._password is None else V2_LOGINS)
+        shared = [*HOT, *(APART if self._plan.apart and api == "v3" else [])]
         self._writers[api] = [
-            writer(f"{api}-w{number}", self._seed, self._urls, pace)
+            writer(f"{api}-w{number}", self._seed, self._urls, pace, self._access, shared)
             for number in range(3 if api == "v3" else 2)
         ]
 
@@ -192,17 +231,17 @@ class Episode:
     def _ask_newest(self, api: str, url: str) -> int:
         if api == "v3":
             fields = {"key": wired(b"\0"), "count_only": True}
-            return int(self._voice.v3(url, "kv/range", fields)["header"]["revision"])
+            return int(self._voices[api].v3(url, "kv/range", fields)["header"]["revision"])
         with suppress(Refused):  # there is no such key, and the answer has the index
-            self._voice.v2(url, "GET", "/nothing", {"quorum": "true"})
-        return self._voice.index
+            self._voices[api].v2(url, "GET", "/nothing", {"quorum": "true"})
+        return self._voices[api].index
 
     def _overrun_v2(self) -> None:
         """Write more than v2 remembers, no faster than the recorders can follow."""
         with suppress(ConnectionFailed), ThreadPoolExecutor(OVERRUNNERS) as pool:
             url = self._cluster.leader.direct_url
             for _ in range(V2_HISTORY // OVERRUN + 1):
-                index = max(pool.map(partial(_overrun, url), range(OVERRUNNERS)))
+                index = max(pool.map(partial(_overrun, url, self._access), range(OVERRUNNERS)))
                 self._wait_for_recorders(index - 300)
 
     def _wait_for_recorders(self, index: int) -> None:
@@ -217,25 +256,29 @@ class Episode:
     def _audience(self, stack: ExitStack) -> list[Audience]:
         urls = self._cluster.endpoints
         made = []
-        for name, api, journal, begin in (
-            ("large", "v3", 1_000_000, 0),
-            ("small", "v3", 300, 1),
-            ("old", "v2", 1_000_000, 0),
+        for name, api, journal, begin, password in (
+            ("large", "v3", 1_000_000, 0, self._password),
+            ("small", "v3", 300, 1, self._password if self._plan.token_ttl else None),
+            ("old", "v2", 1_000_000, 0, self._password),
         ):
             endpoints = [*urls[begin:], *urls[:begin]]
-            watcher = stack.enter_context(Watcher(endpoints, api=api, journal_events=journal))
+            keys = keys_for(self._cluster, self._plan.lock, password=password)
+            watcher = stack.enter_context(
+                Watcher(endpoints, api=api, journal_events=journal, **keys)
+            )
             audience = Audience(
                 f"{api}-{name}",
                 watcher,
                 self._truths[api],
                 partial(self.newest, api),
                 self._seed,
+                parts=[b"k/", b"z/"] if password is not None and api == "v3" else [],
             )
             made.append(audience)
-            all_ours = ["k/"]
+            all_ours = ["k/", "z/"] if self._plan.apart and api == "v3" else ["k/"]
             audience.on("quick", all_ours, prefix=True).quick = True
             audience.on("slow", all_ours, prefix=True, delay=0.05)
-            audience.on("exact", HOT[:2], prefix=False)
+            audience.on("exact", [*HOT[:2], *APART[: len(all_ours) - 1]], prefix=False)
             audience.on("below", ["k/hot/"], prefix=True, delay=0.002)
             audience.pull("pull-now", HOT, prefix=False, since=None)
             if api == "v3":
@@ -259,7 +302,7 @@ class Episode:
 
     def _last_write(self, api: str) -> Write:
         writer = self._writers[api][0]
-        voice = Voice(5.0)
+        voice = Voice(5.0, self._access)
         with closing(voice):
             writer.voice = voice
             while True:
@@ -285,15 +328,16 @@ class Episode:
             outcome.broken_truth += [f"{api}: {each}" for each in faults]
             if faults:
                 continue
-            history = outcome.histories[api] = truth.history(lasts[api])
+            outcome.histories[api] = truth.history(lasts[api])
             for audience in self._audiences:
                 if audience.watcher.api == api:
+                    history = truth.history(lasts[api], audience.parts)
                     findings.add(judge(audience, truth, history, outcome.outages))
 
 
-def _overrun(url: str, _: int) -> int:
+def _overrun(url: str, access: Access, _: int) -> int:
     """Write some of a flood, and give the newest index."""
-    with closing(Voice(2.0)) as voice, suppress(Unanswered, Refused):
+    with closing(Voice(2.0, access)) as voice, suppress(Unanswered, Refused):
         for _ in range(OVERRUN // OVERRUNNERS):
             voice.v2(url, "PUT", f"/{FOREIGN}flood", {"value": "1"})
         return voice.index

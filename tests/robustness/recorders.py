@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import groupby
 from typing import Any
-from urllib.parse import urlsplit
 
 from etcd_watcher.testing import Change
+from tests.robustness.access import ANYBODY, Access
 from tests.robustness.gateway import Refused, Unanswered, Voice, raw, wired
 from tests.robustness.truth import Truth
 
@@ -39,12 +39,23 @@ class Recorder(threading.Thread):
         Where it is taken down.
     first : int
         The revision to begin with.
+    access : Access
+        As whom it comes.
     """
 
-    def __init__(self, name: str, url: Callable[[], str], truth: Truth, first: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: Callable[[], str],
+        truth: Truth,
+        first: int,
+        access: Access = ANYBODY,
+    ) -> None:
         super().__init__(name=f"recorder-{name}", daemon=True)
         self._url = url
         self._truth = truth
+        self._access = access
+        self._voice = Voice(IDLE, access)
         self.next = first
         """The revision that comes next."""
         self.lost: list[tuple[int, int]] = []
@@ -69,22 +80,24 @@ class Recorder(threading.Thread):
         """Stop within a few seconds."""
         self._end.set()
         self.join(3 * IDLE)
+        self._voice.close()
 
 
 class V3Recorder(Recorder):
     """Reads the JSON gateway's watch: one line for each response of the server's."""
 
     def _follow(self, url: str) -> None:
-        place = urlsplit(url)
         create = {
             "key": wired(b"\0"),
             "range_end": wired(b"\0"),
             "start_revision": str(self.next),
         }
-        with closing(
-            http.client.HTTPConnection(place.hostname or "", place.port, timeout=IDLE)
-        ) as connection:
-            connection.request("POST", "/v3/watch", json.dumps({"create_request": create}))
+        self._voice.forget_token()  # it may be why the last watch ended
+        headers = self._voice.headers(url)
+        self._voice.close()
+        with closing(self._access.connection("v3", url, IDLE)) as connection:
+            body = json.dumps({"create_request": create})
+            connection.request("POST", "/v3/watch", body, headers)
             response = connection.getresponse()
             while not self._end.is_set():
                 line = response.readline()
@@ -116,10 +129,6 @@ def _change(event: dict[str, Any]) -> Change:
 class V2Recorder(Recorder):
     """Long-polls the v2 API, one change at a time."""
 
-    def __init__(self, name: str, url: Callable[[], str], truth: Truth, first: int) -> None:
-        super().__init__(name, url, truth, first)
-        self._voice = Voice(IDLE)
-
     def _follow(self, url: str) -> None:
         fields = {"wait": "true", "recursive": "true", "waitIndex": str(self.next)}
         try:
@@ -137,7 +146,3 @@ class V2Recorder(Recorder):
             if not node.get("dir"):
                 self._truth.note(self.name, index, [Change(key, value, renews)])
             self.next = index + 1
-
-    def close(self) -> None:
-        super().close()
-        self._voice.close()

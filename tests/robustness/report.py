@@ -10,7 +10,7 @@ from pathlib import Path
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.table import text_table
 from tests.robustness.audience import Audience
-from tests.robustness.episode import Outcome
+from tests.robustness.episode import Outcome, Plan
 from tests.robustness.judge import Findings
 
 __all__ = ["keep_evidence", "table"]
@@ -51,12 +51,26 @@ def table(outcomes: Sequence[Outcome]) -> str:
     )
     parts = [
         head,
+        _kinds(outcome.plan for outcome in outcomes),
         "",
         *text_table(("fault", "times"), [*hurt, ("all", f"{sum(faults.values()):,}")]),
         "",
         *text_table(("", "v3", "v2"), seen),
     ]
     return "\n".join(parts)
+
+
+def _kinds(plans: Iterable[Plan]) -> str:
+    """Say how many there were of which kind of cluster."""
+    told = list(plans)
+    kinds: list[Counter[str]] = [
+        Counter(f"{each.size} member{'s' * (each.size > 1)}" for each in told),
+        Counter(f"etcd {each.version}" for each in told),
+        Counter(each.lock for each in told),
+    ]
+    return "; ".join(
+        ", ".join(f"{count} {name}" for name, count in sorted(kind.items())) for kind in kinds
+    )
 
 
 def keep_evidence(outcome: Outcome, folder: Path) -> Path:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from etcd_watcher.testing import Change, History, Transaction, Write, acknowledged
@@ -99,11 +100,18 @@ class Truth:
         with self._changed:
             return [self._moments[revision].seen for revision in sorted(self._moments)]
 
-    def history(self, last: int) -> History:
-        """Make the history to compare streams with."""
+    def history(self, last: int, parts: Sequence[bytes] = ()) -> History:
+        """Make the history to compare streams with.
+
+        Parameters
+        ----------
+        parts : sequence of bytes
+            Where the parts begin, in order, that somebody may read one by one. They are told those
+            of a transaction one after the other: nobody tells them how it mixed them.
+        """
         with self._changed:
             transactions = [
-                Transaction(revision, moment.changes)
+                Transaction(revision, _parted(moment.changes, parts))
                 for revision, moment in sorted(self._moments.items())
                 if revision <= last
             ]
@@ -121,3 +129,7 @@ class Truth:
         if not found:
             found += map(str, acknowledged(self.history(last), writes))
         return found
+
+
+def _parted(changes: tuple[Change, ...], parts: Sequence[bytes]) -> tuple[Change, ...]:
+    return tuple(sorted(changes, key=lambda each: bisect_right(parts, each.raw_key)))

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from etcd_watcher.testing import Change, Delete, Write, delete, put
+from tests.robustness.access import Access
 from tests.robustness.gateway import Refused, Unanswered, Voice, wired
 
-__all__ = ["V2Writer", "V3Writer", "Writer"]
+__all__ = ["APART", "FOREIGN", "HOT", "V2Writer", "V3Writer", "Writer"]
 
 ANSWER = 1.5
 """Seconds for an answer; without one nobody knows whether the write was carried out."""
@@ -21,6 +22,10 @@ HOT = [f"k/hot/{number}" for number in range(4)]
 
 FOREIGN = "x/"
 """What nobody watches begins so."""
+
+APART = ["z/0", "z/1"]
+"""Keys that all of them write, with foreign ones between them and the others. A transaction may be
+of both kinds."""
 
 TTL = 2
 """Seconds of a lease: about the least that etcd grants."""
@@ -42,20 +47,31 @@ class Writer(threading.Thread):
         Gives the URLs of the members, straight to them.
     pace : float
         Seconds between two writes, on average.
+    access : Access
+        As whom it writes.
+    shared : sequence of str
+        The keys that all write.
     """
 
     def __init__(
-        self, name: str, seed: str, members: Callable[[], Sequence[str]], pace: float
+        self,
+        name: str,
+        seed: str,
+        members: Callable[[], Sequence[str]],
+        pace: float,
+        access: Access,
+        shared: Sequence[str],
     ) -> None:
         super().__init__(name=f"writer-{name}", daemon=True)
         self.choice = random.Random(f"{seed}/{name}")  # noqa: S311 - no secret
-        self.voice = Voice(ANSWER)
+        self.voice = Voice(ANSWER, access)
         self.writes: list[Write] = []
         self.acknowledged: list[float] = []
         """When each of them was acknowledged, by the monotonic clock."""
         self.unknown = 0
         """How many were not answered: they may have been carried out or not."""
         self.own = [f"k/{name}/{number}" for number in range(8)]
+        self.keys = [*shared, *self.own]
         self._members = members
         self._pace = pace
         self._count = 0
@@ -102,7 +118,7 @@ class Writer(threading.Thread):
         return value.ljust(BIG, ".") if self.choice.random() < 0.004 else value
 
     def key(self) -> str:
-        return self.choice.choice([*HOT, *self.own])
+        return self.choice.choice(self.keys)
 
     def close(self) -> None:
         """Stop, and raise what went wrong with the writer itself."""
@@ -127,7 +143,7 @@ class V3Writer(Writer):
         if dice < 0.72:
             return self._transaction(url, [delete(f"k/{self.name}/", prefix=True)])
         if dice < 0.92:
-            keys = self.choice.sample([*HOT, *self.own], self.choice.choice([2, 3, 5, 8]))
+            keys = self.choice.sample(self.keys, self.choice.choice([2, 3, 5, 8]))
             return self._transaction(
                 url,
                 [
