@@ -11,7 +11,7 @@ from contextvars import Context
 from functools import partial
 
 from etcd_watcher.mailbox import DELIVERING, Mailbox
-from etcd_watcher.pool import LOOP_LOOK, await_settled, deliver
+from etcd_watcher.pool import LOOP_LOOK, await_settled, give_up
 
 __all__ = ["MAX_WORKERS", "WorkerPool"]
 
@@ -200,7 +200,11 @@ class WorkerPool:
                 return
             # A context for each, because setting a variable for each took a fifth of the time.
             context, give_back = mailbox.way or self._way(mailbox)
-            if context.run(deliver, mailbox, give_back) == "parked":
+            try:
+                outcome = context.run(mailbox.run, give_back)
+            except BaseException:  # noqa: BLE001 - it is logged
+                outcome = give_up(mailbox)
+            if outcome == "parked":
                 self._park(mailbox)
                 continue
             # Whoever puts an event in looks at `scheduled` after, we look for events after we have

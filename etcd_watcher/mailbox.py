@@ -16,9 +16,10 @@ from typing import Protocol
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.onlooker import Onlooker
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
 
-__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "Witness", "attend", "room_for"]
+__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "attend", "room_for"]
 
 MAILBOX_EVENTS = 2048
 """Events that a mailbox holds before its subscriber counts as lagging. They are the journal's own
@@ -32,6 +33,9 @@ LARGE = MAILBOX_BYTES // (2 * MAILBOX_EVENTS)
 
 SLICE = 0.005
 """Seconds for which one mailbox keeps a worker before others get their turn."""
+
+SLOW = SLICE / 4
+"""Seconds on average from which a callback is slow: it fills a slice with a handful of events."""
 
 LOOP_CHUNK = 64
 """Events handed to an event loop in one wake-up: a wake-up each starves the loop (a flood of
@@ -69,37 +73,13 @@ class Refill(Protocol):
         ...
 
 
-class Witness(Protocol):
-    """Stands by while callbacks are called: a notebook's board, say, which shows what they give.
-
-    Called on whatever thread calls the callback, within its context: `DELIVERING` is its mailbox.
-    Nothing here may raise or block.
-    """
-
-    def begin(self, mailbox: Mailbox) -> None:
-        """Know that a callback is about to be called."""
-        ...
-
-    def end(self, mailbox: Mailbox) -> None:
-        """Know that it has returned, or raised."""
-        ...
-
-    def failed(self, mailbox: Mailbox, text: str) -> bool:
-        """Know that it raised; tell whether a person is shown it, so that it need not be logged.
-
-        `text` is the traceback of the exception that is being handled; or, where none is, what
-        went wrong.
-        """
-        ...
+_onlooker: Onlooker | None = None
 
 
-_witness: Witness | None = None
-
-
-def attend(witness: Witness | None) -> None:
-    """Have one witness stand by from now on, in the whole process; None for none."""
-    global _witness  # noqa: PLW0603 - output is the process's, too: sys.stdout is one
-    _witness = witness
+def attend(onlooker: Onlooker | None) -> None:
+    """Have one onlooker stand by from now on, in the whole process; None for none."""
+    global _onlooker  # noqa: PLW0603 - output is the process's, too: sys.stdout is one
+    _onlooker = onlooker
 
 
 class Mailbox:
@@ -276,6 +256,35 @@ class Mailbox:
         done.
         """
         queue = self.queue
+        if len(queue) > 1 or self.lag_from is not None or self.closed or _onlooker is not None:
+            return self._run(parked)
+        # One event, as for each of 1,000 subscribers in a fan-out, goes straight through: `_run`
+        # and `_tell` take 0.75 us a subscriber, this 0.58.
+        begun = time.perf_counter()
+        if not queue:
+            return "idle"
+        event, subscription = queue[0]
+        if subscription.loop is not None or subscription.ended:
+            return self._run(parked)
+        self.busy = event.revision
+        queue.popleft()
+        try:
+            result: object = subscription.call(event)
+        except BaseException:  # noqa: BLE001 - as in `_tell`
+            self.failed(event)
+        else:
+            if result is None:
+                self.delivery.delivered += 1
+            else:
+                self._returned(event, result)
+        self.busy = None
+        self.slow = time.perf_counter() - begun > SLOW
+        if not queue and self.lag_from is None:
+            return "idle"
+        return "more" if self.slow else self._run(parked)
+
+    def _run(self, parked: Callable[[], None]) -> str:
+        queue = self.queue
         begun = now = time.perf_counter()
         count = 0
         while not self.closed and now - begun < SLICE:
@@ -296,36 +305,38 @@ class Mailbox:
             count += 1
             now = time.perf_counter()
         self.busy = None
-        # Slow is a callback that took the whole slice for less than a handful of events.
         if count:
-            self.slow = (now - begun) / count > SLICE / 4
+            self.slow = now - begun > SLOW * count
         return "more" if queue or self.lag_from is not None else "idle"
 
     def _tell(self, event: Event, subscription: Subscription) -> None:
         if subscription.ended:
             return
-        witness = _witness
-        if witness is not None:
-            witness.begin(self)
+        onlooker = _onlooker
+        if onlooker is not None:
+            onlooker.begin(self)
         try:
             result: object = subscription.call(event)
         except BaseException:  # noqa: BLE001 - whatever it raises, SystemExit too, is its own affair
             self.failed(event)
         else:
-            if type(result) is CoroutineType:  # asked of the type: a result may be any object
-                result.close()
-                self.failed(event, UNAWAITED)
-            else:
-                self.delivery.delivered += 1
-        if witness is not None:
-            witness.end(self)
+            self._returned(event, result)
+        if onlooker is not None:
+            onlooker.end(self)
+
+    def _returned(self, event: Event, result: object) -> None:
+        if type(result) is CoroutineType:  # asked of the type: a result may be any object
+            result.close()
+            self.failed(event, UNAWAITED)
+        else:
+            self.delivery.delivered += 1
 
     def failed(self, event: Event, text: str | None = None) -> None:
         """Keep, count and log a failure: the exception that is being handled, or what `text` says."""
         text = text or traceback.format_exc()
         self.delivery.failed += 1
         self.delivery.last_error = text
-        if _witness is not None and _witness.failed(self, text):
+        if _onlooker is not None and _onlooker.failed(self, text):
             return
         if text not in self._shown and len(self._shown) < ERRORS_SHOWN:
             self._shown.add(text)
@@ -370,9 +381,9 @@ class Mailbox:
             self.busy = event.revision
             if self.closed or subscription.ended:
                 continue
-            witness = _witness
-            if witness is not None:
-                witness.begin(self)
+            onlooker = _onlooker
+            if onlooker is not None:
+                onlooker.begin(self)
             try:
                 result = subscription.call(event)
                 if inspect.isawaitable(result):
@@ -384,5 +395,5 @@ class Mailbox:
             else:
                 self.delivery.delivered += 1
             finally:
-                if witness is not None:
-                    witness.end(self)
+                if onlooker is not None:
+                    onlooker.end(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.mailbox import Mailbox, logger
 
-__all__ = ["LOOP_LOOK", "Pool", "await_settled", "deliver"]
+__all__ = ["LOOP_LOOK", "Pool", "await_settled", "give_up"]
 
 LOOP_LOOK = 0.1
 """Seconds between two looks whether an event loop that has callbacks to run was closed."""
@@ -44,16 +45,12 @@ class Pool(Protocol):
         ...
 
 
-def deliver(mailbox: Mailbox, give_back: Callable[[], None]) -> str:
-    """Have a mailbox deliver for one time slice on this thread; see `Mailbox.run`."""
-    try:
-        return mailbox.run(give_back)
-    except StoreClosed:
-        mailbox.closed = True
-    except BaseException:  # noqa: BLE001 - callbacks' errors do not come here; whatever does, the
-        # way back to the live events is gone (no permission any more, say, or a defect of
-        # ours), and the worker has others to serve.
-        mailbox.closed = True
+def give_up(mailbox: Mailbox) -> str:
+    """Close a mailbox whose `Mailbox.run` raised what is being handled; give what came of it."""
+    mailbox.closed = True
+    if not isinstance(sys.exception(), StoreClosed):
+        # Callbacks' errors do not come here; whatever does, the way back to the live events is
+        # gone (no permission any more, say, or a defect of ours), and there are others to serve.
         logger.exception("%r gets no more events", mailbox.who)
     return "idle"
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import Context
 
 from etcd_watcher.mailbox import DELIVERING, Mailbox
-from etcd_watcher.pool import LOOP_LOOK, await_settled, deliver
+from etcd_watcher.pool import LOOP_LOOK, await_settled, give_up
 
 __all__ = ["Turns"]
 
@@ -62,7 +62,10 @@ class Turns:
                 self._resumed = False
             # As live, what one subscriber's callbacks set in their context no other one sees.
             context, give_back = mailbox.way or self._way(mailbox)
-            outcome = context.run(deliver, mailbox, give_back)
+            try:
+                outcome = context.run(mailbox.run, give_back)
+            except BaseException:  # noqa: BLE001 - it is logged
+                outcome = give_up(mailbox)
             with self._changed:
                 if outcome == "parked":
                     self._wait_for_loop(mailbox)

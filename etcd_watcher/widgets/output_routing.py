@@ -108,7 +108,7 @@ class OutputRouter:
                     self._tails[mailbox] = found
         return found
 
-    # A witness of the callbacks (`mailbox.Witness`).
+    # An onlooker of the callbacks (`onlooker.Onlooker`).
 
     def begin(self, mailbox: Mailbox) -> None:  # noqa: ARG002 - the context knows it
         """See to it that what follows is heard."""

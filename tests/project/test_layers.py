@@ -40,7 +40,7 @@ FLOORS = [
         "local",
         "testing",
     },
-    {"mailbox", "pool", "dispatch", "turns", "router", "demux", "lives"},
+    {"mailbox", "onlooker", "pool", "dispatch", "turns", "router", "demux", "lives"},
     {"feed", "backoff", "catchup", "resync", "census", "client"},
     {
         "registry",

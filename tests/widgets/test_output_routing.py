@@ -390,7 +390,7 @@ def test_when_the_last_board_closes_everything_is_as_it_was(kernel: Kernel) -> N
         import etcd_watcher.mailbox, inspect
         publisher = get_ipython().display_pub
         print("publish" in vars(publisher), "clear_output" in vars(publisher),
-              threading.Thread.start.__module__, etcd_watcher.mailbox._witness)
+              threading.Thread.start.__module__, etcd_watcher.mailbox._onlooker)
     """)
     assert same == "False False threading None\n"
     assert kernel.text("put('ana', 'in the cell')") == "in the cell\n"
