@@ -16,7 +16,7 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.event import Status
-from etcd_watcher.keys import KeyRange
+from etcd_watcher.keys import Growth, KeyRange
 from etcd_watcher.mailbox import logger
 from etcd_watcher.resync import resync
 from etcd_watcher.stores.backlog import watch_from
@@ -70,6 +70,7 @@ class Feed:
         """The range that is to be watched; None while there is nothing to watch."""
         self._opened: KeyRange | None = None
         """The range that the server has acknowledged on the present watch."""
+        self._growth = Growth()
         self._asking = threading.Lock()
         """Held by the one who asks for a range that is not acknowledged yet."""
         self._asked_for: KeyRange | None = None
@@ -114,7 +115,7 @@ class Feed:
             self._demux.complete = revision
             self._set_scope(wanted)
         elif not before.covers(wanted) or (self._opened is not None and not self._is_open(scopes)):
-            self._set_scope(KeyRange.hull([before, wanted]))
+            self._set_scope(self._growth(before, wanted))
         target = self._scope
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="etcd_watcher-feed", daemon=True)
@@ -158,6 +159,7 @@ class Feed:
                 asked_for = self._asked_for
                 scope = asked_for if scope is None else KeyRange.hull([scope, asked_for])
             if scope != self._scope:
+                self._growth = Growth()
                 self._set_scope(scope)
 
     def _set_scope(self, scope: KeyRange | None) -> None:
@@ -286,6 +288,7 @@ class Feed:
         try:
             while True:
                 self._take(watch, watch.read())
+                time.sleep(0)  # gives Python's lock to the worker that was woken, 60 us earlier
         except StoreClosed:
             return None
         except (Compacted, HistoryReplaced) as lost:
@@ -355,8 +358,7 @@ class Feed:
             return error
         with self._state:
             if not self._closed:
-                anew = isinstance(lost, HistoryReplaced)
-                self._demux.resume(gap, events, revision, anew=anew)
+                self._demux.resume(gap, events, revision, anew=isinstance(lost, HistoryReplaced))
                 self._state.notify_all()
         return None
 

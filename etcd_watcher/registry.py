@@ -131,7 +131,7 @@ class Registry:
                 for step in reversed(undo):
                     step()
                 self._watched = None
-                self._narrow(scopes)
+                self._narrow()
             raise
         self._census.ask(new)
 
@@ -184,17 +184,18 @@ class Registry:
                 self._demux.router.remove(route)
                 self._demux.forget(route.scope)
 
-    def _narrow(self, gone: Sequence[KeyRange]) -> None:
-        """Watch less, where the ranges that are gone were at the border of what is watched.
+    def _narrow(self) -> None:
+        """Watch no more than what is left takes.
 
         With many routes left it is not worth the search: what is too much is dropped unseen.
         """
         watched = self._feed.scope
         if watched is None or len(self._demux.router) > NARROW_BELOW:
             return
-        if any(each.start == watched.start or each.end == watched.end for each in gone):
-            scopes = [route.scope for route in self._demux.router]
-            self._feed.narrow(KeyRange.hull(scopes) if scopes else None)
+        scopes = [route.scope for route in self._demux.router]
+        left = KeyRange.hull(scopes) if scopes else None
+        if left is None or watched.covers(left):  # else somebody is about to ask for more
+            self._feed.narrow(left)
 
     def subscribe(
         self,
@@ -253,7 +254,7 @@ class Registry:
                     if not subscribers(route):
                         route.asked_for = keep
                         self._drop_if_unused(route)
-                        self._narrow([route.scope])
+                        self._narrow()
 
     def end(self, mailbox: Mailbox) -> None:
         """End all that a mailbox is subscribed to."""
@@ -263,7 +264,7 @@ class Registry:
                 if route is not None:
                     self._unsubscribe(route, subscription)
                     self._drop_if_unused(route)
-                    self._narrow([route.scope])
+                    self._narrow()
             self._close_mailbox(mailbox)
 
     def remove(self, key: Key, *, prefix: bool | None) -> None:
@@ -275,7 +276,7 @@ class Registry:
                 for subscription, _ in list(route.subscriptions):
                     self._unsubscribe(route, subscription)
                 self._drop_if_unused(route)
-                self._narrow([route.scope])
+                self._narrow()
 
     def routes(self, key: Key, prefix: bool | None = None) -> list[Route]:  # noqa: FBT001 - of three
         """Give the routes of a key: as such, as a prefix, or (None) as both."""
