@@ -25,10 +25,10 @@ from etcd_watcher.stores.base import (
 )
 from etcd_watcher.stores.v3_connection import Connection, NeverSent
 from etcd_watcher.stores.v3_events import key_value
-from etcd_watcher.stores.v3_history import WATCHERS, Segments
-from etcd_watcher.stores.v3_lineage import tell
+from etcd_watcher.stores.v3_history import WATCHERS
 from etcd_watcher.stores.v3_login import Login
 from etcd_watcher.stores.v3_outbox import progress_is_barrier, range_end
+from etcd_watcher.stores.v3_past import Past
 from etcd_watcher.stores.v3_watch import V3Watch
 
 __all__ = ["V3Store"]
@@ -92,8 +92,7 @@ class V3Store:
         self._asked_for = b"\0"
         """A key that somebody is interested in: it may be the first that we may read."""
         self.history_watchers = history_watchers
-        self._histories: set[Segments] = set()
-        """What reads the past at present."""
+        self._past = Past(self._connect)
 
     @property
     def endpoint(self) -> str:
@@ -105,7 +104,7 @@ class V3Store:
             if self._closed:
                 raise StoreClosed("this store is closed")
             if self._connection is None:
-                self._connection = self._connect()
+                self._connection = self._connect(self.endpoint)
             return self._connection
 
     def connect(self, timeout: float) -> None:
@@ -125,8 +124,8 @@ class V3Store:
                 return
         raise ConnectionFailed.to_each(reasons)
 
-    def _connect(self) -> Connection:
-        return Connection(self.endpoint, self._credentials, self._login)
+    def _connect(self, endpoint: str) -> Connection:
+        return Connection(endpoint, self._credentials, self._login)
 
     def _call(self, name: str, request: Any, timeout: float) -> Any:
         """Make a call on the connection in use."""
@@ -333,7 +332,7 @@ class V3Store:
 
     def snapshot(self, scope: KeyRange, at: int | None, timeout: float) -> Snapshot:
         # A large read would starve the watch on its connection, so it gets its own.
-        connection = self._connect()
+        connection = self._connect(self.endpoint)
         items: list[KeyValue] = []
         revision = at or 0
         try:
@@ -364,21 +363,11 @@ class V3Store:
     ) -> Generator[list[Event], None, int] | None:
         # Several parts would have to be put in order again; a watch does that.
         parts = self.readable_parts(scope)
-        return self._history(parts[0], first, last) if len(parts) == 1 else None
-
-    def _history(self, scope: KeyRange, first: int, last: int) -> Generator[list[Event], None, int]:
-        connection = self._connect()
-        segments = Segments(connection, scope, first, last, self.history_watchers)
-        try:
-            with self._lock:
-                if self._closed:
-                    raise StoreClosed("this store is closed")
-                self._histories.add(segments)
-            return (yield from tell(segments, connection, last))
-        finally:
-            self._histories.discard(segments)
-            segments.close()
-            connection.close()
+        if len(parts) != 1:
+            return None
+        index = self._index
+        endpoints = [*self.endpoints[index:], *self.endpoints[:index]]
+        return self._past.read(endpoints, parts[0], first, last, self.history_watchers)
 
     def rotate(self) -> None:
         with self._lock:
@@ -391,8 +380,6 @@ class V3Store:
         with self._lock:
             self._closed = True
             connection, self._connection = self._connection, None
-            histories = list(self._histories)
-        for each in histories:
-            each.close()
+        self._past.close()
         if connection is not None:
             connection.close()

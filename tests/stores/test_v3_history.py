@@ -165,7 +165,7 @@ def test_a_reader_who_stands_still_leaves_the_server_alone(
     last = store.revision(TIMEOUT)
     batches = replay(store, ALL, 1, last)
     taken = list(next(batches))
-    (segments,) = store._histories
+    (segments,) = store._past.readers
     with segments._state:
         assert segments._state.wait_for(lambda: not segments._watching, TIMEOUT)
         assert not segments._asked
@@ -304,6 +304,30 @@ def test_values_too_large_for_one_message_come_in_parts(
     assert not all(in_parts[in_parts.index(True) :]), "small ones come whole again"
 
 
+@pytest.mark.slow
+def test_values_of_a_megabyte_come_once_and_in_order(
+    server: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "FAR", 10)
+    values = {b"dense/%d" % number: b"%08d" % number * 131_072 for number in range(150)}
+    write(server, [[each] for each in values.items()])
+    held = []
+    hold_less = Segments._hold_less
+
+    def watched(segments: Segments) -> None:
+        held.append(segments._plan.cost)
+        hold_less(segments)
+
+    monkeypatch.setattr(Segments, "_hold_less", watched)
+    store = connect(server)
+    events = told(store, ALL, 1, store.revision(TIMEOUT))
+    assert {event.raw_key: event.raw_value for event in events} == values
+    revisions = [event.revision for event in events]
+    assert revisions == sorted(set(revisions))
+    assert len(events) == len(values)
+    assert max(held) <= v3_history.HELD_BYTES
+
+
 def test_keys_that_went_with_their_lease_are_told_as_expired(
     server: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +360,6 @@ def test_it_ends_with_its_reader(past: LocalEtcd, connect: Callable[..., V3Store
     store = connect(past, history_watchers=2)
     batches = replay(store, ALL, 1, store.revision(TIMEOUT))
     next(batches)
-    assert len(store._histories) == 1
+    assert len(store._past.readers) == 1
     batches.close()  # type: ignore[attr-defined]  # it is a generator
-    assert not store._histories
+    assert not store._past.readers

@@ -10,7 +10,7 @@ from typing import Any
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.local import LocalEtcd
+from etcd_watcher.local import LocalCluster, LocalEtcd
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection
@@ -28,7 +28,9 @@ Operation = tuple[bytes, bytes | None]
 """A key and its new value; None deletes it."""
 
 
-def write(server: LocalEtcd, transactions: Iterable[list[Operation]], lease: int = 0) -> int:
+def write(
+    server: LocalEtcd | LocalCluster, transactions: Iterable[list[Operation]], lease: int = 0
+) -> int:
     """Commit transactions, each at a revision of its own, and give the revision of the last.
 
     Those that are on their way together may be committed in any order.

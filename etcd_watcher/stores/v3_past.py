@@ -1,0 +1,112 @@
+"""Where a long past is read: on connections of its own, from another member where there is one.
+
+A server reads history under the one lock that every put takes, too: for half a million revisions
+that is seconds in all, whoever asks and however. But each member has a lock of its own, and a put
+needs no more than most of them. So what we leave alone is the member that our live watch is with.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+
+from etcd_watcher.errors import ConnectionFailed, EtcdWatcherError, StoreClosed
+from etcd_watcher.event import Event
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores import wire
+from etcd_watcher.stores.history import FAR
+from etcd_watcher.stores.v3_connection import Connection
+from etcd_watcher.stores.v3_history import Segments
+from etcd_watcher.stores.v3_lineage import tell
+
+__all__ = ["Past"]
+
+MEMBER_ANSWER = 0.5
+"""Seconds that another member has to say how far it is; one that takes longer is no help."""
+
+
+class Past:
+    """Reads the past of one store.
+
+    Parameters
+    ----------
+    connect : callable
+        Opens a connection to an endpoint.
+    """
+
+    def __init__(self, connect: Callable[[str], Connection]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        """Guards all below."""
+        self.readers: set[Segments] = set()
+        """What reads at present."""
+        self._closed = False
+
+    def read(
+        self, endpoints: Sequence[str], scope: KeyRange, first: int, last: int, watchers: int
+    ) -> Generator[list[Event], None, int]:
+        """Give the events of a range, as `KeepsHistory.history`.
+
+        Parameters
+        ----------
+        endpoints : sequence of str
+            The one that the store uses, and the others: these are tried first.
+        watchers : int
+            How many may read at one time.
+        """
+        own, *others = dict.fromkeys(endpoints)
+        reached = first - 1
+        connection = self._find_member(others, last)
+        if connection is not None:
+            told = self._read_from(connection, scope, first, last, watchers)
+            try:
+                while True:
+                    events = next(told)
+                    yield events
+                    reached = events[-1].revision
+            except StopIteration as end:
+                reached = end.value
+            except ConnectionFailed:
+                pass  # that member is gone: ours has the rest
+            finally:
+                told.close()
+            if last - reached <= FAR:
+                return reached
+        connection = self._connect(own)
+        return (yield from self._read_from(connection, scope, reached + 1, last, watchers))
+
+    def _find_member(self, endpoints: Sequence[str], last: int) -> Connection | None:
+        """Connect to the first of these members that has the past up to a revision, if any has."""
+        for endpoint in endpoints:
+            connection = self._connect(endpoint)
+            try:
+                status = connection.call("status", wire.StatusRequest(), MEMBER_ANSWER)
+                if status.header.revision >= last:
+                    return connection
+            except EtcdWatcherError:
+                pass  # it is away
+            connection.close()
+        return None
+
+    def _read_from(
+        self, connection: Connection, scope: KeyRange, first: int, last: int, watchers: int
+    ) -> Generator[list[Event], None, int]:
+        segments = Segments(connection, scope, first, last, watchers)
+        try:
+            with self._lock:
+                if self._closed:
+                    raise StoreClosed("this store is closed")
+                self.readers.add(segments)
+            return (yield from tell(segments, connection, last))
+        finally:
+            self.readers.discard(segments)
+            segments.close()
+            connection.close()
+
+    def close(self) -> None:
+        """End all reading, from any thread."""
+        with self._lock:
+            self._closed = True
+            readers = list(self.readers)
+        for each in readers:
+            each.close()
