@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from benchmarks import report
-from benchmarks.beside import beside
+from benchmarks.beside import beside, beside_cluster
 from benchmarks.catchup import catch_up, catch_up_long, catch_up_transactions
 from benchmarks.fanout import fan_out, many_keys
 from benchmarks.live import live
@@ -45,6 +45,7 @@ WORKLOADS: dict[str, Workload] = {
     "sync": sync,
     "start": start,
     "beside": beside,
+    "beside-cluster": beside_cluster,
 }
 
 

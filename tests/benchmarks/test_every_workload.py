@@ -27,6 +27,7 @@ NAMES = [
     "sync",
     "start",
     "beside",
+    "beside-cluster",
     "recording",
 ]
 
