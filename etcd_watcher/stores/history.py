@@ -11,9 +11,11 @@ from etcd_watcher.stores.base import Store
 
 __all__ = ["FAR", "KeepsHistory", "by_a_watch", "replay"]
 
-FAR = 2000
-"""Revisions ahead from which a store's own fast way pays. An ordinary watch gets the first 1,000 as
-soon, and the next within 0.1 s."""
+FAR = 1000
+"""Revisions ahead from which a store's own fast way pays. An ordinary watch gets so many in one
+response, as soon: 62 ms on average, and 67 ms by the fast way, which has a connection to make. Each
+1,000 more take it 0.1 s more, and the fast way nothing: 1,100 revisions came in 164 and 67 ms, 10,000
+in 1,030 and 184 ms (etcd 3.5.1; 3.4.23 is the same)."""
 
 
 @runtime_checkable
@@ -84,7 +86,7 @@ def by_a_watch(
                 events = [event for event in batch.events if event.revision <= last]
                 if events:
                     yield events
-                if len(events) >= FAR // 2 and last - reached > far:
+                if len(events) >= FAR and last - reached > far:
                     break
     finally:
         watch.close()
