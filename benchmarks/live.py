@@ -13,7 +13,7 @@ from etcd_watcher import LocalEtcd
 
 __all__ = ["live", "percentile", "write_steadily"]
 
-SECONDS = 6
+SECONDS = 5
 WARM_UP = 0.2
 """The part of the puts, at the beginning, that is not counted."""
 
