@@ -18,8 +18,6 @@ from tests.stores.v3_past import ALL, TIMEOUT, mixed, told_by_a_watch, write
 
 REVISIONS = 6_000
 
-pytestmark = pytest.mark.usefixtures("no_leaks")
-
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
