@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 from etcd_watcher.event import Event, Gap, Status
@@ -19,6 +20,10 @@ __all__ = ["Demux"]
 
 REST = 10_000
 """Records that a mailbox is given at a time of what the journal has of replaced data."""
+
+
+FEW = 16
+"""Mailboxes up to which those who empty them go first."""
 
 
 class Demux:
@@ -39,6 +44,8 @@ class Demux:
         self.complete = 0
         """Every change up to this revision in the watched range has been published, or lies in a
         `Gap`. Guarded by `lock`."""
+        self._woken = 0
+        """How many mailboxes the last publication was for. The feed's thread alone has it."""
         self._lagging: set[Mailbox] = set()
         """The mailboxes that lag, and some that did."""
 
@@ -189,7 +196,17 @@ class Demux:
         with self.lock:
             self.journal.append([status])
 
+    def give_way(self) -> None:
+        """Let a worker that was just woken go first, where it has little to do. Without the lock.
+
+        It waits for Python's lock, which this thread else keeps until its next read waits: with it
+        at once, a callback is called 60 us earlier. A thousand of them take longer so.
+        """
+        if 0 < self._woken <= FEW:
+            time.sleep(0)
+
     def _wake(self, mailboxes: dict[Mailbox, None], gap: Gap | None) -> None:
+        self._woken = len(mailboxes)
         if gap is not None:
             for mailbox in mailboxes:
                 mailbox.stand_in(gap)

@@ -288,7 +288,7 @@ class Feed:
         try:
             while True:
                 self._take(watch, watch.read())
-                time.sleep(0)  # gives Python's lock to the worker that was woken, 60 us earlier
+                self._demux.give_way()
         except StoreClosed:
             return None
         except (Compacted, HistoryReplaced) as lost:
