@@ -14,6 +14,7 @@ rounds, the less the server works, and while nobody takes anything it has nothin
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -49,8 +50,9 @@ sets watchers aside, to try again later."""
 FIRST_WINDOW = 4
 """Segments in flight until the first response tells how many revisions it spans."""
 
-HELD_BYTES = 64 * 1024 * 1024
-"""Bytes of pieces that wait for their turn."""
+HELD_BYTES = 24 * 1024 * 1024
+"""Bytes of pieces that wait for their turn. With it 1,000 events of 100 bytes a piece still come 60
+at a time; 64 MiB made the process 20 MB larger, and nothing much faster."""
 
 FRAGMENTS_BELOW = 4
 """Responses that fit into that, below which one may be too large for a message, and fragments
@@ -123,8 +125,8 @@ class Segments:
         """Whether responses are asked for in fragments: one alone was over the bound of a message."""
         self._received = self._seen = 0
         """Responses that came, and those of them that the reader knows of."""
-        self._quiet = 0
-        """Replies to the question whether there is more, since the last change."""
+        self._quiet, self._replied = 0, 0.0
+        """Replies to the question whether there is more, since the last change; when one came."""
         self._login: Metadata = []
         """Whom the present stream is of."""
         self._refusals = 0
@@ -153,6 +155,7 @@ class Segments:
         """
         while (taken := self._take()) is not None:
             yield taken
+            del taken  # its memory: the next one may be as large
 
     def _take(self) -> tuple[Piece, int] | None:
         with self._state:
@@ -164,13 +167,19 @@ class Segments:
                     return None
                 if self._quiet >= QUIET_REPLIES:
                     return None
+                self._ask_where_nothing_is_asked()
                 if not self._state.wait(ASK_EVERY):
                     self._outbox.put(ask_progress())
                 self._let_the_burst_in()
-            if not self._asked and not self._watching:
-                self._ask()
+            # The next window while this one is told; but of large pieces one at a time.
+            if taken[0].cost < HELD_BYTES // 2:
+                self._ask_where_nothing_is_asked()
             self._state.notify_all()
             return taken
+
+    def _ask_where_nothing_is_asked(self) -> None:
+        if not self._asked and not self._watching:
+            self._ask()
 
     def _let_the_burst_in(self) -> None:
         while (self._asked or self._watching) and self._received != self._seen:
@@ -224,6 +233,7 @@ class Segments:
             for response in call:
                 with self._state:
                     self._receive(response)
+                    del response  # as above
                     if self._ended:
                         return
             raise ConnectionFailed.to([self._connection.endpoint], "the server ended the watch")
@@ -272,8 +282,10 @@ class Segments:
         elif response.events:
             self._quiet = 0
             self._keep(response)
-        else:
-            self._quiet += 1
+        elif (now := time.monotonic()) - self._replied > ASK_EVERY / 2:
+            # All that were asked for while the server read come at once, and tell no more than one:
+            # of transactions of 100 it took that long for a round.
+            self._quiet, self._replied = self._quiet + 1, now
         if self._is_window_over():
             self._close_window()
         self._state.notify_all()

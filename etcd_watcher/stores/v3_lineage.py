@@ -41,6 +41,7 @@ def tell(
             if events:
                 yield events
         lineage.forget(piece.cost)
+        del piece, changes  # their memory: the next piece may be as large
     return segments.reached
 
 

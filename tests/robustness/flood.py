@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -35,6 +36,9 @@ ANSWER = 3.0
 
 UNDER_WAY = 4000
 """Puts without an answer yet, from which on no more are sent."""
+
+TOGETHER_UNDER_WAY = 50
+"""The same where one writes as fast as one can."""
 
 SHUNNED = 0.3
 """Seconds for which a member that failed is passed over."""
@@ -151,22 +155,26 @@ def _send(
 
 
 def write_all(url: str, events: int, together: int) -> None:
-    """Write as fast as one can that waits for each answer."""
-    channel = grpc.insecure_channel(url.removeprefix("http://"))
-    commit: Any = channel.unary_unary(
-        "/etcdserverpb.KV/Txn",
-        request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=wire.TxnResponse.FromString,
-    )
+    """Write as fast as one can, with some requests under way."""
+    member = Member(url)
+    under_way: deque[Any] = deque()
     revision = 0
     for number in range(events // together):
         puts = [
-            wire.RequestOp(put=wire.PutRequest(key=b"m/%d" % each, value=b"%0100d" % number))
+            wire.RequestOp(
+                put=wire.PutRequest(
+                    key=b"m/%d" % ((number * together + each) % KEYS), value=b"%0100d" % number
+                )
+            )
             for each in range(together)
         ]
-        revision = commit(wire.TxnRequest(success=puts)).header.revision
+        under_way.append(member.commit.future(wire.TxnRequest(success=puts)))
+        if len(under_way) == TOGETHER_UNDER_WAY:
+            revision = under_way.popleft().result().header.revision
+    for each in under_way:
+        revision = max(revision, each.result().header.revision)
     print(revision)
-    channel.close()
+    member.channel.close()
 
 
 if __name__ == "__main__":

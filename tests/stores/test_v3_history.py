@@ -17,6 +17,7 @@ from etcd_watcher.stores import history, v3_connection, v3_history, v3_lineage
 from etcd_watcher.stores.history import replay
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_history import Segments
+from etcd_watcher.stores.v3_outbox import ask_progress
 from tests.stores.v3_past import (
     ALL,
     DENSE,
@@ -170,6 +171,36 @@ def test_a_reader_who_stands_still_leaves_the_server_alone(
         assert segments._state.wait_for(lambda: not segments._watching, TIMEOUT)
         assert not segments._asked
     assert [*taken, *itertools.chain.from_iterable(batches)] == told_by_a_watch(store, ALL, 1, last)
+
+
+def test_answers_that_were_held_up_and_come_all_at_once_are_no_end(
+    any_version: str, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a server reads many large transactions it does not say whether there is more."""
+    asked = 0
+
+    with LocalEtcd(version=any_version) as server:
+        write(server, mixed(REVISIONS))
+        store = connect(server, history_watchers=1)
+        last = store.revision(TIMEOUT)
+        expected = told_by_a_watch(store, ALL, 1, last)
+        counts = ways(monkeypatch)
+
+        def counted() -> Any:
+            nonlocal asked
+            asked += 1
+            if asked == 3 * v3_history.QUIET_REPLIES:
+                server.resume()
+            return ask_progress()
+
+        monkeypatch.setattr(v3_history, "ask_progress", counted)
+        batches = replay(store, ALL, 1, last)
+        events = list(next(batches))
+        server.pause()
+        events += itertools.chain.from_iterable(batches)
+    assert asked >= 3 * v3_history.QUIET_REPLIES
+    assert events == expected
+    assert counts == {"segments": len(events), "watch": 0}
 
 
 def test_memory_is_bounded_while_later_segments_wait(
