@@ -79,7 +79,7 @@ class OutputTail:
         """What the page does not know yet."""
         self._anew = True
         """Whether the page has to be told all that is kept, not only what is fresh."""
-        self._grown_lines = self._grown_rich = 0
+        self._grown_lines = self._grown_rich = self._grown_size = 0
         """What the page got since it was told all: it keeps it until then."""
 
     # For the callbacks.
@@ -149,7 +149,7 @@ class OutputTail:
             self._look()
             if self._anew:
                 self._anew = False
-                self._grown_lines = self._grown_rich = 0
+                self._grown_lines = self._grown_rich = self._grown_size = 0
                 self._fresh = []
                 return "set", self._all()
             if not self._fresh:
@@ -217,6 +217,7 @@ class OutputTail:
         last.size = len(last.output["text"])
         if not self._anew:
             self._grown_lines += fresh.count("\n")
+            self._grown_size += len(fresh)
             self._freshen({"output_type": "stream", "name": stream, "text": fresh})
 
     def _freshen(self, output: Output) -> None:
@@ -226,7 +227,12 @@ class OutputTail:
             last["text"] += output["text"]
         else:
             self._fresh.append(dict(output))
-        if self._grown_lines > 2 * self._most_lines or self._grown_rich > 2 * self._most_rich:
+        too_much = (
+            self._grown_lines > 2 * self._most_lines
+            or self._grown_rich > 2 * self._most_rich
+            or self._grown_size > TEXT
+        )
+        if too_much:
             self._anew = True
 
     def _bound_text(self) -> None:
