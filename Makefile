@@ -3,7 +3,7 @@
 
 VENV ?= .venv
 run := $(VENV)/bin/python
-extras := -c constraints.txt -e .[lab,local,pandas,test]
+extras := -c constraints.txt -e .[dashboard,lab,local,pandas,test]
 
 # nbval runs every cell and compares every output. It takes the kernel of this environment, whatever
 # kernel a notebook names, and gives up on a cell after a minute instead of its own 33.

@@ -17,6 +17,8 @@ examples:
   etcd-watcher watch --prefix '' | jq .key   JSON lines, as always behind a pipe
   etcd-watcher record day.jsonl --prefix ''  keep it all in a file
   etcd-watcher replay day.jsonl              … and print it, without a server
+  etcd-watcher dashboard --prefix /jobs/     the dashboard, in a browser
+  etcd-watcher lab day.ipynb                 JupyterLab
   etcd-watcher COMMAND --help                what a command takes, with examples
 """
 
@@ -46,6 +48,25 @@ examples:
   etcd-watcher replay lesson.jsonl
   etcd-watcher replay lesson.jsonl --speed 10 --prefix /jobs/
   etcd-watcher replay lesson.jsonl --speed max --json | jq -r .key | sort | uniq -c
+"""
+
+LAB_EXAMPLES = """\
+examples:
+  etcd-watcher lab                           JupyterLab in this folder
+  etcd-watcher lab day.ipynb                 … with this notebook; a new one shows the dashboard
+  etcd-watcher lab --endpoints http://etcd-1:2379 --user ana
+
+In its notebooks, Watcher() is the server that the options below name. Needs the extra lab.
+"""
+
+DASHBOARD_EXAMPLES = """\
+examples:
+  etcd-watcher dashboard                     choose the keys in the page
+  etcd-watcher dashboard --prefix /jobs/     … or begin with these
+  etcd-watcher dashboard --read-only --no-browser --port 8866
+
+Each page that is opened has a watcher of its own. It is served on this machine alone, to whoever has
+the address that is printed. Needs the extra dashboard.
 """
 
 SERVER = """\
@@ -119,6 +140,42 @@ def _parsers(
         help="so many times as fast, or max: all at once (default: 1)",
     )
     replay.set_defaults(run="etcd_watcher.cli.replay")
+    serving = _serving()
+    lab = commands.add_parser(
+        "lab",
+        parents=[serving, server],
+        help="open JupyterLab, for this server",
+        description="Open JupyterLab in this folder, until you interrupt it.",
+        epilog=LAB_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    lab.add_argument("notebook", metavar="NOTEBOOK", nargs="?", help="open this one, or make it")
+    lab.set_defaults(run="etcd_watcher.cli.lab")
+    dashboard = commands.add_parser(
+        "dashboard",
+        parents=[_keys(nargs="*"), serving, server],
+        help="open the dashboard in a browser",
+        description="Open the dashboard as a page of its own, until you interrupt it.",
+        epilog=DASHBOARD_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    writing = dashboard.add_mutually_exclusive_group()
+    writing.add_argument(
+        "--read-only",
+        action="store_const",
+        const=True,
+        help="write nothing (the default unless every endpoint is on this machine)",
+    )
+    writing.add_argument(
+        "--writable",
+        action="store_const",
+        const=False,
+        dest="read_only",
+        help="let keys be written, wherever the server is",
+    )
+    dashboard.set_defaults(run="etcd_watcher.cli.dashboard")
     return parser, commands.choices
 
 
@@ -152,6 +209,20 @@ def _keys(nargs: str = "+") -> argparse.ArgumentParser:
     parent.add_argument("key", metavar="KEY", nargs=nargs, type=os.fsencode, help="a key of etcd")
     parent.add_argument(
         "--prefix", action="store_true", help="all that starts with KEY ('' for all keys)"
+    )
+    return parent
+
+
+def _serving() -> argparse.ArgumentParser:
+    parent = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parent.add_argument(
+        "--port", type=int, metavar="PORT", help="serve on this port, or the next one that is free"
+    )
+    parent.add_argument(
+        "--no-browser",
+        action="store_false",
+        dest="browser",
+        help="open no browser: the address is printed",
     )
     return parent
 

@@ -1,0 +1,62 @@
+"""`etcd-watcher lab`: JupyterLab, whose notebooks find the server that the options name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from etcd_watcher.cli.environment import become, environment_for, need
+from etcd_watcher.cli.lines import say
+
+__all__ = ["run"]
+
+NEW = """\
+from etcd_watcher import Watcher
+from etcd_watcher.widgets import Dashboard
+
+watcher = Watcher({given})
+Dashboard(watcher)
+"""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Become JupyterLab."""
+    need(["jupyterlab", "anywidget", "ipykernel"], "lab")
+    arguments = ["--port", str(options.port)] if options.port is not None else []
+    if not options.browser:
+        arguments.append("--no-browser")
+    if options.notebook is not None:
+        path = Path(options.notebook)
+        if path.suffix != ".ipynb":
+            raise ValueError(f"{options.notebook} is no notebook: name it {path.stem}.ipynb")
+        if not path.exists():
+            path.write_text(new_notebook(options.api), encoding="utf-8")
+            say(f"{path} is new: run its cell to see the dashboard")
+        arguments.append(str(path))
+    environment = environment_for(options, os.environ)
+    become([sys.executable, "-m", "etcd_watcher.cli.serving", "lab", *arguments], environment)
+    raise AssertionError("that does not return")
+
+
+def new_notebook(api: str) -> str:
+    """Give a notebook that shows the dashboard of `Watcher()`: it holds no address and no password."""
+    source = NEW.format(given="" if api == "auto" else f'api="{api}"')
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "dashboard",
+        "metadata": {},
+        "outputs": [],
+        "source": source.strip().splitlines(keepends=True),
+    }
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook = {
+        "cells": [cell],
+        "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return json.dumps(notebook, indent=1) + "\n"
