@@ -7,6 +7,7 @@ no python-etcd, no widget and no pandas.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -101,9 +102,28 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     unload(ipython)
 
 
+def _show_watchers_live() -> None:
+    """Have a notebook show a watcher as a widget, where there are widgets; else as it would anyway."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if shell is not None and getattr(shell, "kernel", None) is not None:
+        formatter = shell.display_formatter.mimebundle_formatter
+        formatter.for_type_by_name("etcd_watcher.watcher", "Watcher", _live_view)
+
+
+def _live_view(watcher: object) -> object:
+    try:
+        from etcd_watcher.widgets.summary import live_view  # noqa: PLC0415 - it imports widgets
+    except ImportError:  # the extra `lab` is not installed
+        return None
+    return live_view(watcher)  # type: ignore[arg-type]  # IPython asks with nothing else
+
+
 def __getattr__(name: str) -> object:
     for home, names in _HOMES.items():
         if name in names:
+            if name == "Watcher":
+                _show_watchers_live()
             return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
