@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from etcd_watcher.widgets.event_log import EventLog
     from etcd_watcher.widgets.key_picker import KeyPicker
     from etcd_watcher.widgets.key_tree import KeyTree
+    from etcd_watcher.widgets.revision_slider import RevisionSlider
     from etcd_watcher.widgets.status_bar import StatusBar
     from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
     from etcd_watcher.widgets.timeline import Timeline
@@ -78,6 +79,7 @@ __all__ = [
     "KeyPicker",
     "KeyTree",
     "LiveWidget",
+    "RevisionSlider",
     "StatusBar",
     "SubscriberPicker",
     "Timeline",
@@ -92,6 +94,7 @@ _HOMES = {
     "etcd_watcher.widgets.event_log": ("EventLog",),
     "etcd_watcher.widgets.key_picker": ("KeyPicker",),
     "etcd_watcher.widgets.key_tree": ("KeyTree",),
+    "etcd_watcher.widgets.revision_slider": ("RevisionSlider",),
     "etcd_watcher.widgets.status_bar": ("StatusBar",),
     "etcd_watcher.widgets.timeline": ("Timeline",),
     "etcd_watcher.widgets.value_diff": ("ValueDiff",),

@@ -14,6 +14,7 @@ from etcd_watcher.widgets.event_log import EventLog
 from etcd_watcher.widgets.key_picker import KeyPicker
 from etcd_watcher.widgets.key_tree import KeyTree
 from etcd_watcher.widgets.renderer import renderer
+from etcd_watcher.widgets.revision_slider import RevisionSlider
 from etcd_watcher.widgets.status_bar import StatusBar
 from etcd_watcher.widgets.subscriber_picker import SubscriberPicker
 from etcd_watcher.widgets.timeline import Timeline
@@ -28,8 +29,9 @@ class Dashboard(LiveWidget):
 
     A node that is chosen in the tree narrows the log and the timeline, and a key opens in the
     editor; a span that is marked in the timeline narrows the log; a key that is opened in the
-    editor, and an event in the log, show what they changed. Each part is a widget of its own, and
-    an attribute here.
+    editor, and an event in the log, show what they changed. The past is folded at first: unfolded,
+    it has a slider that shows the tree, the log and the value as of any revision. Each part is a
+    widget of its own, and an attribute here.
 
     Parameters
     ----------
@@ -47,6 +49,7 @@ class Dashboard(LiveWidget):
     callback_board : CallbackBoard
     event_log : EventLog
     timeline : Timeline
+    revision_slider : RevisionSlider
     key_tree : KeyTree
     value_editor : ValueEditor
     value_diff : ValueDiff
@@ -64,7 +67,7 @@ class Dashboard(LiveWidget):
     def __init__(self, watcher: Watcher, *unnamed: object, **settings: Any) -> None:
         self._parts: dict[str, tuple[str, LiveWidget]] = {}
         """By their names: the title, "" for none, and the widget."""
-        self._folded: set[str] = set()
+        self._folded = {"past"}
         self._told: Message = {}
         super().__init__(watcher, *unnamed, **settings)
 
@@ -77,6 +80,7 @@ class Dashboard(LiveWidget):
         self.callback_board = CallbackBoard(watcher, **kept)
         self.event_log = EventLog(watcher, **kept)
         self.timeline = Timeline(watcher, **kept)
+        self.revision_slider = RevisionSlider(watcher, read_only=self.read_only, rows=0, **kept)
         self.key_tree = KeyTree(watcher, **kept)
         self.value_editor = ValueEditor(watcher, read_only=self.read_only, **kept)
         self.value_diff = ValueDiff(watcher, **kept)
@@ -87,6 +91,7 @@ class Dashboard(LiveWidget):
             "board": ("Callbacks", self.callback_board),
             "log": ("Events", self.event_log),
             "timeline": ("Timeline", self.timeline),
+            "past": ("Past", self.revision_slider),
             "tree": ("All keys", self.key_tree),
             "editor": ("Value", self.value_editor),
             "diff": ("What changed", self.value_diff),
@@ -97,6 +102,13 @@ class Dashboard(LiveWidget):
         self.timeline.observe(self._follow_timeline, ["between"])
         self.event_log.observe(self._follow_log, ["selected"])
         self.value_editor.observe(self._follow_editor, ["key"])
+        self.revision_slider.observe(self._follow_slider, ["moment"])
+
+    def _follow_slider(self, _: object) -> None:
+        """Show the keys, the log and the value as they were."""
+        moment = self.revision_slider.moment
+        self.key_tree.moment = self.value_editor.moment = moment
+        self.event_log.until = None if moment is None else moment.revision
 
     def _follow_timeline(self, _: object) -> None:
         """Show the events of the span that was marked."""

@@ -66,6 +66,8 @@ class EventLog(LiveWidget):
         Show this key; a KeyTree sets it.
     between : tuple of float, optional
         Show what came between these times, in seconds since the epoch; a Timeline sets it.
+    until : int, optional
+        Show what came up to this revision; a RevisionSlider's moment can set it.
     paused : bool
         Stand still. Nothing is lost: going on shows what came meanwhile, as far as the journal
         keeps it; a row says how much it does not.
@@ -95,6 +97,7 @@ class EventLog(LiveWidget):
     within = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     only = Unicode().tag(sync=True, setting=True, to_json=escaped_text)
     between = Span().tag(sync=True, setting=True)
+    until = Int(None, min=1, allow_none=True).tag(sync=True, setting=True)
     paused = Bool(default_value=False).tag(sync=True, setting=True)
     follow = Bool(default_value=True).tag(sync=True, setting=True)
     height = Int(12, min=3, max=100).tag(sync=True, setting=True)
@@ -116,9 +119,10 @@ class EventLog(LiveWidget):
             self._rows.pause()
 
     def _filter(self) -> Filter:
-        return Filter(tuple(self.types), self.key, self.text, self.within, self.only, self.between)
+        kinds, times = tuple(self.types), self.between
+        return Filter(kinds, self.key, self.text, self.within, self.only, times, self.until)
 
-    @observe("key", "text", "types", "within", "only", "between")
+    @observe("key", "text", "types", "within", "only", "between", "until")
     def _filter_anew(self, _: object) -> None:
         if self._open:
             with renderer.lock:

@@ -43,6 +43,8 @@ class Filter:
         This key.
     between : tuple of two floats, optional
         From when to when it came, in seconds since the epoch.
+    until : int, optional
+        The last revision that is shown.
     """
 
     kinds: tuple[str, ...] = KINDS
@@ -51,6 +53,7 @@ class Filter:
     within: str = ""
     only: str = ""
     between: tuple[float, float] | None = None
+    until: int | None = None
     _matches_key: Callable[[bytes], object] = field(init=False, repr=False, compare=False)
     _matches_text: Callable[[bytes], object] = field(init=False, repr=False, compare=False)
 
@@ -62,11 +65,13 @@ class Filter:
         """Tell whether a record that came at this time is shown.
 
         Gaps and the connection's ups and downs concern all keys: only `kinds` and `between` can
-        hide them.
+        hide them, and `until` a gap.
         """
         if self.between is not None and not self.between[0] <= came <= self.between[1]:
             return False
         if kind_of_record(record) not in self.kinds:
+            return False
+        if self.until is not None and _revision_of(record) > self.until:
             return False
         return type(record) is not Event or self._shows_event(record)
 
@@ -81,6 +86,13 @@ class Filter:
             return True
         value = event.raw_prev_value if event.raw_value is None else event.raw_value
         return value is not None and bool(self._matches_text(value))
+
+
+def _revision_of(record: Record) -> int:
+    """Give the revision of a record, the first of a gap; 0 for what has none."""
+    if type(record) is Event:
+        return record.revision
+    return record.first if type(record) is Gap else 0
 
 
 def _matcher(wanted: str, *, patterns: bool) -> Callable[[bytes], object]:

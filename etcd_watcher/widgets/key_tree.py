@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from traitlets import Int, Unicode, observe
+from traitlets import Instance, Int, Unicode, observe
 
 from etcd_watcher._html import code, table_html, text
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.keys import to_bytes, to_text
+from etcd_watcher.moment import Moment
 from etcd_watcher.stores.base import KeyPage, KeyValue, TimeToLive
 from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.assets import script, styles
 from etcd_watcher.widgets.base import LiveWidget, Message
 from etcd_watcher.widgets.key_listing import Level, list_level
 from etcd_watcher.widgets.key_nodes import CUT, MOST_CHILDREN, KeyNode, KeyNodes
+from etcd_watcher.widgets.moment_keys import MomentKeys
 from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.shown_text import cell, escaped_text
 
@@ -64,6 +66,9 @@ class KeyTree(LiveWidget):
         What the keys in the chosen folder begin with; "" when none, or a key, is chosen.
     only : str
         The chosen key; "" when none, or a folder, is chosen.
+    moment : Moment, optional
+        Show the keys as they were then, `watcher.at(17, "", prefix=True)`; a RevisionSlider sets it.
+        None: live.
     height : int
         How many rows are visible at once.
 
@@ -79,11 +84,14 @@ class KeyTree(LiveWidget):
     root = Unicode().tag(setting=True)
     within = Unicode().tag(setting=True)
     only = Unicode().tag(setting=True)
+    moment = Instance(Moment, allow_none=True)
     height = Int(12, min=3, max=100).tag(sync=True, setting=True)
 
     def _start(self) -> None:
         self._cursor = self.watcher.journal.cursor()
         self._asked_leases: dict[int, float] = {}
+        self._past: MomentKeys | None = None
+        """The keys of the moment that is shown; None for the present."""
         self._plant()
 
     def _plant(self) -> None:
@@ -110,6 +118,17 @@ class KeyTree(LiveWidget):
                 self._plant()
                 self._whole_wanted = True
 
+    @observe("moment")
+    def _other_moment(self, _: object) -> None:
+        """Show another moment, with the same folders open. What happens meanwhile waits."""
+        with renderer.lock:
+            self._past = None if self.moment is None else MomentKeys(self.moment)
+            for node in self._nodes:
+                node.revision, node.value = 0, None  # they are others
+            if self._open:
+                self._list_again()
+                self._hurry = True
+
     @observe("within", "only")
     def _choose_one(self, change: dict[str, object]) -> None:
         """Keep one of the two empty."""
@@ -124,9 +143,10 @@ class KeyTree(LiveWidget):
 
     def _delta(self) -> Message | None:
         now = time.monotonic()
-        self._read()
+        if self._past is None:
+            self._read()
+            self._ask_for_seen(now)
         self._nodes.bury(now)
-        self._ask_for_seen(now)
         if not self._hurry and now - self._told_at < EVERY:
             return None
         self._hurry, self._told_at = False, now
@@ -238,22 +258,33 @@ class KeyTree(LiveWidget):
 
     def _list(self, node: KeyNode, after: bytes | None = None) -> None:
         self._nodes.begin_listing(node)
+        past = self._past
+        if past is not None:
+            separator = self._nodes.separator
+            level = list_level(past.page, node.raw, separator, after, MOST_CHILDREN)
+            self._nodes.take_level(node, level, first=after is None)
+            past.fill(self._nodes, node)
+            return
         question = partial(
             list_level, self._page_of_keys, node.raw, self._nodes.separator, after, MOST_CHILDREN
         )
         nodes = self._nodes
 
         def take(level: Level) -> None:
-            if nodes is self._nodes and nodes.get(node.number) is node:
+            if self._awaits(nodes, node):
                 nodes.take_level(node, level, first=after is None)
                 self._hurry = True
 
         def fail(error: Exception) -> None:
-            if nodes is self._nodes and nodes.get(node.number) is node:
+            if self._awaits(nodes, node):
                 nodes.fail_listing(node, f"not listed: {cell(str(error).encode())}")
                 self._hurry = True
 
         asker.ask(self, ("list", node.number), question, take, fail)
+
+    def _awaits(self, nodes: KeyNodes, node: KeyNode) -> bool:
+        """Tell whether what the server says of a folder is still wanted."""
+        return self._past is None and nodes is self._nodes and nodes.get(node.number) is node
 
     def _page_of_keys(self, beginning: bytes, after: bytes | None, limit: int) -> KeyPage:
         return self.watcher.list_keys(beginning, after=after, limit=limit)

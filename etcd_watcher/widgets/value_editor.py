@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from traitlets import Bool, Unicode, observe
+from traitlets import Bool, Instance, Unicode, observe
 
 from etcd_watcher._html import card_html, code
 from etcd_watcher.endpoints import is_loopback
 from etcd_watcher.errors import Conflict
 from etcd_watcher.keys import to_bytes, to_text
+from etcd_watcher.moment import Moment
 from etcd_watcher.stores.base import KeyValue, TimeToLive
 from etcd_watcher.table import plural
 from etcd_watcher.widgets.asking import asker
@@ -50,6 +51,9 @@ class ValueEditor(LiveWidget):
     read_only : bool, optional
         Only look. By default so unless every endpoint of the watcher is on this machine: nobody
         should write to a production cluster by a slip of the mouse.
+    moment : Moment, optional
+        Show the value that the key had then, `watcher.at(17, "", prefix=True)`, to be written once
+        more in the place of the present one; a RevisionSlider sets it.
 
     Examples
     --------
@@ -62,6 +66,7 @@ class ValueEditor(LiveWidget):
 
     key = Unicode().tag(setting=True)
     read_only = Bool(allow_none=True, default_value=None).tag(setting=True)
+    moment = Instance(Moment, allow_none=True)
 
     def _start(self) -> None:
         self._errands = Errands(self)
@@ -91,6 +96,13 @@ class ValueEditor(LiveWidget):
             with renderer.lock:
                 self._said = ""
                 self._load()
+
+    @observe("moment")
+    def _other_moment(self, _: object) -> None:
+        if self._open:
+            with renderer.lock:
+                self._said = ""
+                self._loaded += 1
 
     # Reading.
 
@@ -172,7 +184,9 @@ class ValueEditor(LiveWidget):
 
     def _describe(self) -> Message:
         found, life = self._found
-        raw = b"" if found is None else found.raw_value
+        then = self._then()
+        shown_as = found if self.moment is None else then
+        raw = b"" if shown_as is None else shown_as.raw_value
         escapes = needs_escapes(raw)
         shown = raw[:LARGEST]
         if len(raw) > LARGEST:
@@ -188,7 +202,18 @@ class ValueEditor(LiveWidget):
             "whole": len(raw) <= LARGEST,
             "lease": f"{life.lease:x}" if life is not None and life.lease else "",
             "left": None if life is None else life.left,
+            "then": None
+            if self.moment is None
+            else {"revision": self.moment.revision, "there": then is not None},
         }
+
+    def _then(self) -> KeyValue | None:
+        """Give the key as it was at the moment that is shown; None where it was not there."""
+        raw = to_bytes(self.key)
+        if self.watcher.api == "v2":
+            raw = b"/" + raw.lstrip(b"/")
+        entries = () if self.moment is None else self.moment.entries
+        return next((each for each in entries if each.raw_key == raw), None)
 
     # What the page asks.
 

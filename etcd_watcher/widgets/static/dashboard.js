@@ -1,7 +1,7 @@
 // The parts of a Dashboard, each in a section that can be folded, and the whole on a full screen.
 
 // On a wide screen these stand side by side; else the style sheet lays their parts out one by one.
-const COLUMNS = [["keys", "subscribers", "board"], ["log", "timeline"], ["tree", "editor", "diff"]];
+const COLUMNS = [["keys", "subscribers", "board"], ["log", "timeline"], ["past", "tree", "editor", "diff"]];
 
 function renderDashboard({ el, state, ask, model }) {
   el.classList.add("ew-dashboard");

@@ -50,7 +50,7 @@ function render({ el, state, ask, model, update: updateSoon }) {
   const tools = toolbar(el, state, ask, model, say);
   const table = grid(el, state, ask, model, updateSoon);
   const pane = detailsPane(el, ask, say, () => table.focus());
-  const listening = ["key", "text", "types", "within", "only", "between", "paused", "follow", "height"];
+  const listening = ["key", "text", "types", "within", "only", "between", "until", "paused", "follow", "height"];
   for (const name of listening) model.on(`change:${name}`, updateSoon);
   return {
     update() {
@@ -105,6 +105,7 @@ function toolbar(el, state, ask, model, say) {
     name, chip: button("", () => set(name, ""), { class: "ew-button ew-chip" }),
   }));
   const between = button("", () => set("between", null));
+  const until = button("", () => set("until", null));
   const pause = button("Pause", () => set("paused", !model.get("paused")));
   const follow = button("Follow", () => set("follow", !model.get("follow")), {
     title: "Keep the newest row in sight",
@@ -129,7 +130,7 @@ function toolbar(el, state, ask, model, say) {
   const counted = h("span", { class: "ew-quiet ew-counted" });
   el.append(
     h("div", { class: "ew-bar" },
-      labelled("Key", fields[0].field), labelled("Value", fields[1].field), ...places.map((each) => each.chip), between,
+      labelled("Key", fields[0].field), labelled("Value", fields[1].field), ...places.map((each) => each.chip), between, until,
       h("span", { class: "ew-space" }), pause, follow),
     h("div", { class: "ew-bar" },
       h("div", { class: "ew-bar", role: "group", "aria-label": "Types shown" },
@@ -165,6 +166,12 @@ function toolbar(el, state, ask, model, say) {
         const range = `${clock(times[0], 0)} to ${clock(times[1], 0)}`;
         setText(between, `✕ ${range}`);
         setAttribute(between, "aria-label", `Show all times again, not only ${range}`);
+      }
+      const last = model.get("until");
+      until.hidden = last === null;
+      if (last !== null) {
+        setText(until, `up to revision ${last} ✕`);
+        setAttribute(until, "aria-label", `Show later changes again, not only those up to revision ${last}`);
       }
       const paused = model.get("paused");
       setText(pause, paused ? "Resume" : "Pause");

@@ -88,15 +88,17 @@ function renderEditor({ el, state, ask }) {
     }
     seconds.hidden = how.value !== "ttl";
     lease.hidden = how.value !== "lease";
-    const editable = state.writes && now.whole && state.key !== "";
+    const { then } = now; // the moment of the past that is shown, if any
+    const editable = state.writes && now.whole && state.key !== "" && then?.there !== false;
     value.readOnly = !editable;
     escapes.disabled = !editable;
     escaping.hidden = !escapes.checked && !now.escapes && !editable;
     writing.hidden = !editable;
     undo.disabled = !dirty();
-    setText(put, now.there ? "Put" : "Create");
-    setAttribute(put, "aria-label", `${now.there ? "Put" : "Create"} ${state.key}`);
-    remove.hidden = !now.there;
+    const verb = then ? "Restore" : now.there ? "Put" : "Create";
+    setText(put, verb);
+    setAttribute(put, "aria-label", `${verb} ${state.key}`);
+    remove.hidden = !now.there || Boolean(then);
     keep.hidden = !sure;
     setText(remove, sure ? `Really delete ${state.key}` : "Delete");
     setAttribute(remove, "aria-label", sure ? null : `Delete ${state.key}`);
@@ -147,7 +149,12 @@ function renderEditor({ el, state, ask }) {
         load();
       }
       const told = [];
-      if (!now.there) told.push("not there yet");
+      if (now.then) {
+        told.push(`as it was at revision ${count(now.then.revision)}`);
+        told.push(now.then.there ? `${count(now.size)} ${now.size === 1 ? "byte" : "bytes"}` : "not there then");
+        told.push(now.there ? `now revision ${count(now.revision)}` : "now not there");
+        if (!now.whole) told.push("too large to be restored here: this is its beginning");
+      } else if (!now.there) told.push("not there yet");
       else {
         told.push(`revision ${count(now.revision)}`);
         if (now.version) told.push(`version ${count(now.version)}`);
