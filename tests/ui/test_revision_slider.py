@@ -79,8 +79,8 @@ def test_drag_to_the_past_see_it_everywhere_and_restore_what_was_deleted(
     notebook = open_cells(SET_UP.format(url=etcd.url), ALONE)
     notebook.run_cell(0)
     page = notebook.page
-    page.get_by_role("button", name="Past").click()
-    past = page.get_by_role("group", name="Past")
+    page.get_by_role("button", name="Past", exact=True).click()
+    past = page.get_by_role("group", name="Past", exact=True)
     slider = past.get_by_role("slider", name="Moment")
     tree = page.get_by_role("treegrid", name="Keys")
     expect(past).to_contain_text("15 changes from revision 1 on")
