@@ -4,7 +4,6 @@
 const PAGE = 10; // places that Page Up and Page Down go
 const SEND = 60; // milliseconds between two places that a page tells while it is dragged
 const PATIENCE = 2000; // milliseconds for which the page holds its place before the kernel has it
-const SIGNS = { created: "+", modified: "±", deleted: "✕", expired: "◌" };
 
 /** "revision 17, modified nokia and 2 more" */
 function nameOf(state) {
@@ -40,7 +39,7 @@ function render({ el, state, ask, model, update: updateSoon }) {
   const moment = listOf("Keys at that moment", ["Key", "Value"]);
   const gone = listOf("Deleted keys", ["Key", "Went", "Last value", "What to do"]);
   const said = h("p", { class: "ew-said", role: "status" });
-  const trouble = h("div", { class: "ew-problem", role: "alert", hidden: true });
+  const trouble = troubleBox();
   el.append(
     h("div", { class: "ew-bar" }, earlier, range, later1, now),
     told,
@@ -148,10 +147,8 @@ function render({ el, state, ask, model, update: updateSoon }) {
         drawGone();
       }
       if (document.activeElement !== find) find.value = state.find;
-      setText(said, state.said);
-      said.hidden = state.said === "";
-      setText(trouble, state.trouble);
-      trouble.hidden = state.trouble === "";
+      setTextOrHide(said, state.said);
+      setTextOrHide(trouble, state.trouble);
       setAttribute(el, "aria-busy", String(state.busy > 0));
     },
     dispose() {

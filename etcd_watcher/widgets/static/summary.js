@@ -1,6 +1,5 @@
 // A watcher in a few lines: how it stands, who is told of what, what came last.
 
-const SIGNS = { created: "+", modified: "±", deleted: "✕", expired: "◌" };
 const STATES = { connected: "●", connecting: "○", reconnecting: "◐", closed: "■" };
 
 function render({ el, state }) {
@@ -25,14 +24,12 @@ function render({ el, state }) {
       setText(sign, STATES[state.state] ?? "?");
       setText(word, state.state);
       setText(facts, `${state.endpoint} · ${state.api} · revision ${count(state.revision)}`);
-      setText(reason, state.reason);
-      reason.hidden = state.reason === "";
+      setTextOrHide(reason, state.reason);
       keys.fill(state.keys.map(([key, prefix, names, others]) => [
         [prefix ? `${key}…` : key, "ew-mono"],
         [names.join(", ") + (others ? ` and ${count(others)} more` : ""), ""],
       ]));
-      setText(more, state.more ? `and ${count(state.more)} more keys` : "");
-      more.hidden = !state.more;
+      setTextOrHide(more, state.more ? `and ${count(state.more)} more keys` : "");
       last.fill(state.last.map((each) => [
         [clock(each.came, 0), ""], [String(each.revision), ""],
         [`${SIGNS[each.kind]} ${each.kind}`, `ew-kind ew-${each.kind}`],
