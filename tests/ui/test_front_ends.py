@@ -6,6 +6,8 @@ Notebook 7 and Voila are driven as a person does, by what is to be read on the p
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +17,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from etcd_watcher import LocalEtcd
+from etcd_watcher.local.ports import free_ports
 from tests.notebooks.save import METADATA
-from tests.ui.lab import CELLS_SECONDS, Lab, NotebookPage, wait_until
+from tests.ui.lab import (
+    CELLS_SECONDS,
+    START_SECONDS,
+    STOP_SECONDS,
+    Lab,
+    NotebookPage,
+    wait_until,
+)
 from tests.ui.looks import take_picture
 
 pytestmark = pytest.mark.ui
@@ -132,6 +142,48 @@ def test_it_works_in_voila(
     page.goto(f"{lab.url}voila/render/{path.name}", timeout=PATIENCE)
     check(page, etcd)
     take_picture(page, "voila", tmp_path)
+
+
+@pytest.fixture
+def address(etcd: LocalEtcd, tmp_path: Path) -> Iterator[str]:
+    """Where `etcd-watcher dashboard` has its page."""
+    log = tmp_path / "log.txt"
+    port = str(free_ports(1)[0])
+    command = [sys.executable, "-m", "etcd_watcher", "dashboard", "nokia", "--no-browser"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--port", port, "--endpoints", etcd.url, "--api", "v3"],
+            stdout=output,
+            stderr=output,
+        )
+
+    def printed() -> str | None:
+        assert process.poll() is None, log.read_text()
+        found = [word for word in log.read_text().split() if "?token=" in word]
+        return found[0] if found else None
+
+    try:
+        yield wait_until(printed, START_SECONDS, f"no address; see {log}")
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+@pytest.mark.slow
+def test_the_command_has_a_page_of_its_own(
+    page: Page, address: str, etcd: LocalEtcd, caught: list[str], tmp_path: Path
+) -> None:
+    page.goto(address, timeout=PATIENCE)
+    whole = page.get_by_role("region", name="etcd dashboard")
+    expect(whole).to_contain_text("connected", timeout=PATIENCE)
+    page.get_by_role("textbox", name="New subscriber").fill("Ana")
+    page.get_by_role("textbox", name="New subscriber").press("Enter")
+    page.get_by_role("checkbox", name="Ana is told of nokia").check()
+    card = page.get_by_role("region", name="Ana", exact=True)
+    expect(card).to_contain_text("nokia → do_things")
+    etcd.put("nokia", "news")
+    expect(card).to_contain_text("Ana: nokia = news")
+    take_picture(page, "command", tmp_path)
 
 
 @pytest.mark.parametrize("save_state", [False, pytest.param(True, marks=pytest.mark.slow)])
