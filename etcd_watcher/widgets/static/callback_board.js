@@ -182,11 +182,13 @@ function drawCard(card, ask, manager) {
     dispose() {
       disposed = true;
       grown.disconnect();
+      // As Lumino does it: one that is told that it is attached still would look for its parent.
+      if (view !== null) tellLumino(view, "before-detach");
+      el.remove();
       if (view !== null) {
-        tellLumino(view, "before-detach");
+        tellLumino(view, "after-detach");
         view.remove();
       }
-      el.remove();
     },
   };
 }
