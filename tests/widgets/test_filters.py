@@ -95,3 +95,11 @@ def test_only_is_one_key() -> None:
     assert Filter(only="sensors/Door").shows(CREATED, 0.0)
     assert not Filter(only="sensors/Doo").shows(CREATED, 0.0)
     assert Filter(only="a\udcff").shows(event(1, b"a\xff"), 0.0)
+
+
+def test_until_is_the_last_revision_and_leaves_what_has_none() -> None:
+    assert Filter(until=5).shows(CREATED, 0.0)
+    assert not Filter(until=5).shows(MODIFIED, 0.0)
+    assert Filter(until=8).shows(GAP, 0.0)
+    assert not Filter(until=7).shows(GAP, 0.0)
+    assert Filter(until=1).shows(LOST, 0.0)
