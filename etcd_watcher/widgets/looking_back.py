@@ -54,7 +54,7 @@ def look_back(watcher: Watcher, prefix: str, *, before: int = 0, since: int = 0)
 
 def _history(watcher: Watcher, prefix: str, first: int, last: int) -> History:
     if first > last:
-        return History([], first)
+        return History([], first, last)
     return watcher.history(prefix, prefix=True, since=first, until=last)
 
 
