@@ -228,7 +228,7 @@ def test_the_command_for_ci_runs_notebooks_and_tests_as_it_stands(
     done = subprocess.run(
         [sys.executable, "-m", *for_ci], capture_output=True, text=True, check=False, timeout=60
     )
-    assert (done.returncode, "13 passed" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, "15 passed" in done.stdout) == (0, True), done.stdout
 
 
 def test_the_magics_do_as_the_page_says(etcd: LocalEtcd) -> None:
