@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from etcd_watcher import LocalEtcd
 from etcd_watcher.local.ports import free_ports
-from tests.cli.conftest import PATIENCE, Run, Start
+from tests.cli.conftest import PATIENCE, Run, Start, Terminal
 from tests.watcher.conftest import eventually
 
 SECRET = "hunter2-of-luis"
@@ -174,6 +174,23 @@ def test_the_dashboard_is_a_page_for_who_has_its_address(
     served.end(number)
     assert "Traceback" not in served.said()
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["lab", "dashboard"])
+@pytest.mark.parametrize("ending", ["Ctrl-C", "closed window"])
+def test_in_a_terminal_it_ends_without_a_question(
+    terminal: Callable[..., Terminal], home: dict[str, str], command: str, ending: str
+) -> None:
+    port = str(free_ports(1)[0])
+    shown = terminal(command, "--no-browser", "--port", port, env=home)
+    shown.read_until("?token=")
+    if ending == "Ctrl-C":
+        shown.type("\x03")
+        assert shown.wait() == -signal.SIGINT
+    else:
+        shown.close()
+        assert shown.wait() == -signal.SIGHUP
 
 
 def test_a_new_notebook_holds_no_address_and_no_password(serve: Any, tmp_path: Path) -> None:
