@@ -11,7 +11,7 @@ from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.certificate import known_as
 
-__all__ = ["Rights", "check", "overlaps", "readable"]
+__all__ = ["Rights", "check", "named", "overlaps", "readable"]
 
 WRITE = 1
 """The one kind of permission that is not to read; 0 is READ and 2 both."""
@@ -73,7 +73,7 @@ class Rights:
         about = request.compare[0] if name == "txn" else request
         scope = _range(about)
         who = "whoever gives no user" if self.user is None else f"user {self.user!r}"
-        return Denied(f"{endpoint}: permission denied: {who} may not {DOING[name]} {_named(scope)}")
+        return Denied(f"{endpoint}: permission denied: {who} may not {DOING[name]} {named(scope)}")
 
 
 def readable(call: Callable[[str, Any], Any], user: str) -> list[KeyRange] | None:
@@ -137,13 +137,13 @@ def check(scopes: Iterable[KeyRange], allowed: Sequence[KeyRange], user: str) ->
     """
     for scope in scopes:
         if not any(each.covers(scope) for each in allowed):
-            may = ", ".join(map(_named, allowed)) or "nothing"
+            may = ", ".join(map(named, allowed)) or "nothing"
             raise RequestRejected(
-                f"permission denied: user {user!r} may not read {_named(scope)}. It may read {may}"
+                f"permission denied: user {user!r} may not read {named(scope)}. It may read {may}"
             )
 
 
-def _named(scope: KeyRange) -> str:
+def named(scope: KeyRange) -> str:
     """Name a range as a person would."""
     if scope == KeyRange.of_key(scope.start):
         return repr(to_text(scope.start))

@@ -34,6 +34,7 @@ from etcd_watcher.stores.base import Batch
 from etcd_watcher.stores.v3_events import decode
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
+from etcd_watcher.stores.v3_permissions import named
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3 import V3Store
@@ -241,7 +242,7 @@ class V3Watch:
                 known = response.header.revision
                 part.behind_since = time.monotonic() if known > part.given else None
         if refused:
-            self._log_in_anew(refused)
+            self._log_in_anew(refused, part.scope)
             return None
         self._refusals = 0
         if response.header.revision < target.after:
@@ -250,7 +251,7 @@ class V3Watch:
             return None
         return Batch(target.scope, opened=True)
 
-    def _log_in_anew(self, refused: str) -> None:
+    def _log_in_anew(self, refused: str, scope: KeyRange) -> None:
         """Open the stream again with a new login, if that may be what a refusal is for.
 
         What there is to tell goes on behind what we have given: nobody notices.
@@ -261,7 +262,9 @@ class V3Watch:
             self._store.learn_rights(SIDE_REQUEST)
             if is_old_token(refused):
                 raise self._lost(f"{LOGIN_OVER} ({refused})")
-            raise RequestRejected(f"{self._connection.endpoint} refused the watch: {refused}")
+            raise RequestRejected(
+                f"{self._connection.endpoint} refused the watch of {named(scope)}: {refused}"
+            )
         try:
             self._open()
         except ValueError:  # gRPC's word for a channel that was closed
