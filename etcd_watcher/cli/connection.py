@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etcd_watcher.cli.lines import say
+from etcd_watcher.cli.words import for_a_shell
 from etcd_watcher.event import Status
 from etcd_watcher.journal import Journal
 from etcd_watcher.watcher import Watcher
@@ -60,7 +61,8 @@ def _tell(journal: Journal) -> None:
             if not isinstance(record, Status):
                 continue
             if record.state == "reconnecting" and not lost:
-                say(f"the connection to {record.endpoint} is lost: {record.reason}. Trying again")
+                reason = for_a_shell(record.reason)
+                say(f"the connection to {record.endpoint} is lost: {reason}. Trying again")
             elif record.state == "connected" and lost:
                 say(f"connected to {record.endpoint} again")
             lost = record.state == "reconnecting"
