@@ -32,8 +32,9 @@ KEPT_CARDS = 500
 COUNT_EVERY = 0.2
 """Seconds between two looks at the counters: each takes the lock that the feed needs."""
 
-BYTES_A_SECOND = 400_000
-"""What the outputs of all cards may send. Jupyter's server drops all messages past 1 MB/s."""
+BYTES_A_SECOND = 200_000
+"""What the outputs of all cards may send, so that the page can draw it: see `output_tail.TEXT`.
+Jupyter's server drops all messages past 1 MB/s."""
 
 BURST = 1_200_000
 """What they may send at one time, having been still before: the largest output, and a bit."""

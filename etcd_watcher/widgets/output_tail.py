@@ -16,9 +16,13 @@ Output = dict[str, Any]
 LINE = 2_000
 """Characters of a line that are kept."""
 
-TEXT = 40_000
-"""Characters of text that are kept: 200 lines of 200. JupyterLab draws all of it anew when a card is
-flooded; with 100,000 characters 19 of 20 frames came within 83 ms only, on two busy cores."""
+TEXT = 100_000
+"""Characters of text that are kept at the most."""
+
+TEXT_OF_A_LINE = 100
+"""For fewer lines it is so many for each, and 20,000 at the least. JupyterLab looks for links in all
+of the text and lays it out anew, several times a second when a card is flooded: with 100,000
+characters that took the page 83 ms each time, on two busy cores."""
 
 PENDING = 400_000
 """Characters that wait to be looked at; a callback that prints faster looks at them itself."""
@@ -64,6 +68,7 @@ class OutputTail:
 
     def __init__(self, lines: int, rich: int) -> None:
         self._most_lines = lines
+        self._most_text = min(TEXT, max(10 * LINE, TEXT_OF_A_LINE * lines))
         self._most_rich = rich
         self._lock = threading.RLock()
         """Guards all below. Reentrant: a finalizer may print wherever we allocate."""
@@ -231,7 +236,7 @@ class OutputTail:
         too_much = (
             self._grown_lines > 2 * self._most_lines
             or self._grown_rich > 2 * self._most_rich
-            or self._grown_size > TEXT
+            or self._grown_size > self._most_text
         )
         if too_much:
             self._anew = True
@@ -239,7 +244,7 @@ class OutputTail:
     def _bound_text(self) -> None:
         texts = [each for each in self._kept if each.is_text]
         lines = sum(each.lines for each in texts) - self._most_lines
-        size = sum(each.size for each in texts) - TEXT
+        size = sum(each.size for each in texts) - self._most_text
         for each in texts:
             if lines <= 0 and size <= 0:
                 return

@@ -147,6 +147,16 @@ def test_many_long_lines_are_bounded_in_sum() -> None:
     assert tail.lines_left_out >= 1000 - TEXT // (LINE - 1) - 1
 
 
+def test_a_page_that_is_flooded_with_long_lines_never_holds_much() -> None:
+    tail = OutputTail(lines=200, rich=1)
+    screen = Screen(tail)
+    for _ in range(100):
+        for _ in range(15):
+            tail.write("stdout", "x" * (LINE - 1) + "\n")
+        screen.look()
+        assert len(screen.text) <= 3 * 10 * LINE + 15 * LINE
+
+
 def test_a_progress_bar_keeps_its_last_state(tail: OutputTail, screen: Screen) -> None:
     for percent in range(101):
         tail.write("stdout", f"\r{'#' * percent:100} {percent} %")

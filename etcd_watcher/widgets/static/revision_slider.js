@@ -68,13 +68,18 @@ function render({ el, state, ask, model, update: updateSoon }) {
   const move = (by) => go((wanted ?? state.place ?? state.steps) + by);
 
   range.addEventListener("input", () => go(Number(range.value)));
+  // JupyterLab keeps some of these keys from doing what a browser does with them.
   range.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const by = { PageUp: -PAGE, PageDown: PAGE }[event.key];
-    if (by === undefined) return;
+    const here = place();
+    const to = {
+      ArrowLeft: here - 1, ArrowDown: here - 1, ArrowRight: here + 1, ArrowUp: here + 1,
+      PageUp: here - PAGE, PageDown: here + PAGE, Home: 0, End: state.steps,
+    }[event.key];
+    if (to === undefined) return;
     event.preventDefault();
     event.stopPropagation();
-    move(by);
+    go(to);
   });
 
   // A server is asked for its history only where this is not folded away.
