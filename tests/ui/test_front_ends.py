@@ -44,8 +44,8 @@ Dashboard(watcher{settings})
 
 PATIENCE = CELLS_SECONDS * 1000
 
-ITS_OWN = "reading 'schema'"
-"""Notebook 7.6 always throws this, with any notebook."""
+ITS_OWN = ("reading 'schema'", "'filebrowser:open-path' not registered")
+"""Notebook 7.6 throws the first at every start, with any notebook, and on a busy machine the other."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def caught(page: Page) -> Iterator[list[str]]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(f"{error}\n{error.stack}"))
     yield errors
-    assert not [each for each in errors if ITS_OWN not in each]
+    assert not [each for each in errors if not any(own in each for own in ITS_OWN)]
 
 
 def make_notebook(lab: Lab, etcd: LocalEtcd, settings: str = "") -> Path:
