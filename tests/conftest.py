@@ -22,11 +22,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def _serve(version: str) -> Iterator[LocalEtcd]:
-    with LocalEtcd(version=_present(version)) as server:
+    with LocalEtcd(version=present(version)) as server:
         yield server
 
 
-def _present(version: str) -> str:
+def present(version: str) -> str:
     """Skip where this machine has no such etcd; in CI, which must have both, fail."""
     try:
         find_binary(version)
@@ -52,7 +52,7 @@ def etcd_34() -> Iterator[LocalEtcd]:
 @pytest.fixture(params=["3.4", "3.5"])
 def any_version(request: pytest.FixtureRequest) -> str:
     """Run the test once for each version that we support, for servers of its own."""
-    return _present(request.param)
+    return present(request.param)
 
 
 @pytest.fixture

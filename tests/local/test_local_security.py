@@ -14,14 +14,15 @@ import pytest
 from etcd_watcher import Watcher
 from etcd_watcher.errors import EtcdWatcherError, RequestRejected
 from etcd_watcher.local import Certificates, LocalCluster, LocalEtcd
+from tests.conftest import present
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
-@pytest.fixture
-def guarded(any_version: str) -> Iterator[LocalEtcd]:
+@pytest.fixture(scope="module", params=["3.4", "3.5"])
+def guarded(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
     """A server with a user who may do everything, and Juan, who may read news and write notes."""
-    with LocalEtcd(version=any_version, user="luis", password="s3cret") as etcd:
+    with LocalEtcd(version=present(request.param), user="luis", password="s3cret") as etcd:
         etcd.users.add("juan", "pa:ss", read=["news/", "notes/"], write=["notes/"])
         yield etcd
 
@@ -107,31 +108,32 @@ def test_a_user_may_do_what_was_said_and_no_more(guarded: LocalEtcd, api: str) -
 
 @pytest.mark.parametrize("api", ["v2", "v3"])
 def test_what_a_user_may_do_can_be_changed(guarded: LocalEtcd, api: str) -> None:
-    users = guarded.users
-    users.grant("juan", "one", write=True)
-    users.revoke("juan", "notes/", prefix=True)
-    users.change_password("juan", "another")
-    with Watcher(guarded, api=api, user="juan", password="another") as juan:
-        juan.put("one", "hello")
-        assert juan.get("one") == "hello"
+    users, name = guarded.users, f"antonio-{api}"
+    users.add(name, "first", read=["notes/"])
+    users.grant(name, "one", write=True)
+    users.revoke(name, "notes/", prefix=True)
+    users.change_password(name, "another")
+    with Watcher(guarded, api=api, user=name, password="another") as antonio:
+        antonio.put("one", "hello")
+        assert antonio.get("one") == "hello"
         for key in ("notes/1", "one/more", "on"):
             with pytest.raises(RequestRejected, match="permission"):
-                juan.get(key)
-    users.remove("juan")
+                antonio.get(key)
+    users.remove(name)
     with pytest.raises(RequestRejected):
-        Watcher(guarded, api=api, user="juan", password="another").get("one")
-    users.add("juan", "once more", read=[""])
-    with Watcher(guarded, api=api, user="juan", password="once more") as juan:
-        assert juan.get("one") == "hello"
+        Watcher(guarded, api=api, user=name, password="another").get("one")
+    users.add(name, "once more", read=[""])
+    with Watcher(guarded, api=api, user=name, password="once more") as antonio:
+        assert antonio.get("one") == "hello"
 
 
 def test_users_that_cannot_be_are_refused(guarded: LocalEtcd) -> None:
     with pytest.raises(RequestRejected, match="already exists"):
         guarded.users.add("juan", "again")
     with pytest.raises(RequestRejected, match="not found"):
-        guarded.users.remove("antonio")
+        guarded.users.remove("nobody")
     with pytest.raises(TypeError, match=r"several prefixes: \['news/'\]"):
-        guarded.users.add("antonio", "x", read="news/")
+        guarded.users.add("nobody", "x", read="news/")
     with pytest.raises(ValueError, match=r"use revoke\(\)"):
         guarded.users.grant("juan", "x", read=False)
 
