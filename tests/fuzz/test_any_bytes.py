@@ -144,6 +144,9 @@ def test_any_text_is_a_key_and_a_value_or_an_error_at_once(
     @example("a/../b", "", "v2")
     @example("\udcff", "\udcff", "v3")
     @example("key", "x" * MEGABYTE, "v3")
+    @example("key", "x" * MEGABYTE, "v2")
+    @example("key", "", "v2")
+    @example("a\0b", "\0", "v2")
     def told_or_refused(name: str, value: str, api: str) -> None:
         watcher = {"v2": v2, "v3": v3}[api]
         key = f"{secrets.token_hex(8)}/{name}"
