@@ -34,7 +34,7 @@ V2_HISTORY = 1000
 OVERRUN, OVERRUNNERS = 200, 8
 """Changes of a flood at a time, before the recorders are waited for, and threads that make it."""
 
-V2_LOGINS = 10
+V2_LOGINS = 25
 """How many times slower v2 is written where there are users: at each request of a watcher, and there
 is one for each change, the server takes 50 ms to check the password."""
 
