@@ -53,11 +53,11 @@ def test_it_does_so_for_a_user_of_a_few_keys_whose_login_lasts_a_second(play: Pl
 
 def check(outcome: Outcome, *, writes: int) -> None:
     assert outcome.problems == []
-    assert sum(outcome.faults.values()) >= 3
+    assert sum(outcome.faults.values()) >= 2
     for api in ("v2", "v3"):
         findings = outcome.findings[api]
         assert findings.writes > writes
-        assert findings.delivered > 3 * findings.writes
+        assert findings.delivered > findings.writes
         assert findings.gaps == findings.real_gaps
 
 
