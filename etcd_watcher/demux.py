@@ -118,8 +118,31 @@ class Demux:
             self.begin_anew()
             self.publish(events)
         else:
-            self.publish(events, gap)
+            late = {each.raw_key: born for each in events if (born := self._came_in_a_gap(each))}
+            self.publish([each for each in events if each.raw_key not in late], gap)
+            for event in events:
+                if event.raw_key in late:
+                    self._tell_since(late[event.raw_key], event, gap)
         self.complete = revision
+
+    def _came_in_a_gap(self, event: Event) -> int:
+        """Give when a key came that also went within the gap; 0 for another."""
+        born = self.lives.born(event.raw_key)
+        return born if event.raw_value is None and born > self.complete else 0
+
+    def _tell_since(self, born: int, event: Event, gap: Gap) -> None:
+        """Tell a deletion to those who have subscribed while the key was there, and nobody else.
+
+        Not to the journal either, in which it never came: they have nothing to read there yet.
+        """
+        touched: dict[Mailbox, None] = {}
+        for route in self.router.match(event.raw_key):
+            for subscription, mailbox in route.subscriptions:
+                if born <= subscription.start < event.revision:
+                    mailbox.offer(event, subscription)
+                    touched[mailbox] = None
+        self._note_lives([event])
+        self._wake(touched, gap)
 
     def known(self, scope: KeyRange) -> list[bytes]:
         """Give the keys of a range that somebody may believe to exist.

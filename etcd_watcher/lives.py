@@ -87,8 +87,8 @@ class Lives:
         return [key for key in self._born if key in scope]
 
     def born(self, key: bytes) -> int:
-        """Give the revision since which a key exists that does."""
-        return self._born[key]
+        """Give the revision since which a key exists; 0 where it does not."""
+        return self._born.get(key, 0)
 
     def forget_graves(self) -> None:
         """Forget the lives that have ended: nobody lags any more."""

@@ -158,6 +158,36 @@ def test_a_gap_stands_before_what_a_resync_found(demux: Demux) -> None:
     assert list(demux.journal) == [gap, event(5, "a"), Gap(9, 9, "compacted")]
 
 
+def test_who_came_and_went_in_a_gap_is_told_of_to_who_subscribed_meanwhile_alone(
+    demux: Demux,
+) -> None:
+    """A census has found it, and that somebody has subscribed since is why it counts as known."""
+    before, since, after = Counter(demux), Counter(demux), Counter(demux)
+    before.subscribe(b"k", prefix=True, start=7)
+    demux.complete = 7
+    demux.lives.begin_census()
+    demux.lives.count(b"k/old", 3)
+    demux.lives.count(b"k/late", 10)
+    demux.lives.end_census()
+    assert demux.known(KeyRange.of_prefix(b"k")) == [b"k/old"]
+    since.subscribe(b"k", prefix=True, start=12)
+    after.subscribe(b"k/late", start=20)
+    gone = [
+        event(20, key, None)._replace(synthetic=True)
+        for key in sorted(demux.known(KeyRange.of_prefix(b"k")))
+    ]
+    assert [each.key for each in gone] == ["k/late", "k/old"]
+    gap = Gap(8, 19, "compacted")
+    with demux.lock:
+        demux.resume(gap, gone, 20, anew=False)
+    assert before.held() == [(20, "k/old")]
+    assert sorted(since.held()) == [(20, "k/late"), (20, "k/old")]
+    assert after.held() == []
+    assert [each for each in demux.journal if isinstance(each, Event)] == [gone[1]]
+    assert list(demux.lives) == []
+    assert (demux.complete, since.woken) == (20, 2)
+
+
 def test_the_connections_state_goes_to_the_journal(demux: Demux) -> None:
     demux.note(Status("reconnecting", reason="refused"))
     assert list(demux.journal) == [Status("reconnecting", reason="refused")]
