@@ -11,9 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from etcd_watcher.event import Event, kind_of
+from etcd_watcher.journal import Journal
 from etcd_watcher.widgets.key_listing import BEHIND, Child, Level, child_of
 
-__all__ = ["MOST_CHILDREN", "KeyNode", "KeyNodes"]
+__all__ = ["MOST_CHILDREN", "KeyNode", "KeyNodes", "events_below"]
 
 MOST_CHILDREN = 300
 """Children of a folder that are shown at first, and that "more" adds."""
@@ -148,15 +149,29 @@ class KeyNodes:
         node.note = ""
         self.changed[node] = None
 
-    def take_level(self, node: KeyNode, level: Level, *, first: bool) -> None:
-        """Take what was found below a folder; `first` where it is not the rest of a listing."""
+    def take_level(
+        self, node: KeyNode, level: Level, *, first: bool, past: Iterable[Event] = ()
+    ) -> None:
+        """Take what was found below a folder.
+
+        Parameters
+        ----------
+        first : bool
+            Whether it is not the rest of a listing.
+        past : iterable of Event
+            What happened before it was asked for: children that are new here have seen it, too.
+        """
         events, node.listing = node.listing or [], None
         if not node.opened:
             return
         if first:
             self._take_first(node, level)
+        known = {child.raw for child in node.children}
         for child in level.children:
             self._take_child(node, child, level.revision)
+        self._recall(
+            node, {each.raw: each for each in level.children if each.raw not in known}, past
+        )
         node.more = level.more
         self.changed[node] = self.reordered[node] = None
         for event in events:
@@ -187,6 +202,21 @@ class KeyNodes:
             known.revision = 0  # its value is not known
             known.deadline = None
         self.changed[known] = None
+
+    def _recall(self, node: KeyNode, fresh: dict[bytes, Child], past: Iterable[Event]) -> None:
+        """Count what happened in children while their folder was folded."""
+        if not fresh:
+            return
+        for event in past:
+            raw, _ = child_of(event.raw_key, node.raw, self.separator)
+            found = fresh.get(raw)
+            child = self._child(node, raw) if found is not None else None
+            if found is None or child is None:
+                continue
+            if found.head is None or found.head.revision == event.revision:
+                self._take_event(child, event)
+            else:  # it is not the last that happened to the key
+                child.changes += 1
 
     def fail_listing(self, node: KeyNode, why: str) -> None:
         """Say at a folder why it could not be listed. What happens in it still shows."""
@@ -312,6 +342,14 @@ class KeyNodes:
         for node in list(self._dying):
             if node.gone_at is not None and now - node.gone_at >= STAYS and node in self._dying:
                 self._drop(node)
+
+
+def events_below(beginning: bytes, journal: Journal, start: int, stop: int) -> Iterator[Event]:
+    """Give the events of keys that begin so, from one position of a journal to another."""
+    records, after = journal.read(start)
+    for record in records[: max(0, stop - (after - len(records)))]:
+        if type(record) is Event and record.raw_key.startswith(beginning):
+            yield record
 
 
 def _raw(node: KeyNode) -> bytes:

@@ -17,7 +17,7 @@ from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.assets import script, styles
 from etcd_watcher.widgets.base import LiveWidget, Message
 from etcd_watcher.widgets.key_listing import Level, list_level
-from etcd_watcher.widgets.key_nodes import CUT, MOST_CHILDREN, KeyNode, KeyNodes
+from etcd_watcher.widgets.key_nodes import CUT, MOST_CHILDREN, KeyNode, KeyNodes, events_below
 from etcd_watcher.widgets.moment_keys import MomentKeys
 from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.shown_text import cell, escaped_text
@@ -89,6 +89,8 @@ class KeyTree(LiveWidget):
 
     def _start(self) -> None:
         self._cursor = self.watcher.journal.cursor()
+        self._began = self._cursor.position
+        """Changes are counted from here on."""
         self._asked_leases: dict[int, float] = {}
         self._past: MomentKeys | None = None
         """The keys of the moment that is shown; None for the present."""
@@ -96,6 +98,7 @@ class KeyTree(LiveWidget):
 
     def _plant(self) -> None:
         """Begin anew, with the root alone."""
+        self._cursor.position = self._began
         root = to_bytes(self.root)
         if self.watcher.api == "v2":  # all of its keys begin so
             root = b"/" + root.lstrip(b"/")
@@ -268,11 +271,12 @@ class KeyTree(LiveWidget):
         question = partial(
             list_level, self._page_of_keys, node.raw, self._nodes.separator, after, MOST_CHILDREN
         )
-        nodes = self._nodes
+        nodes, until = self._nodes, self._cursor.position
 
         def take(level: Level) -> None:
             if self._awaits(nodes, node):
-                nodes.take_level(node, level, first=after is None)
+                past = events_below(node.raw, self.watcher.journal, self._began, until)
+                nodes.take_level(node, level, first=after is None, past=past)
                 self._hurry = True
 
         def fail(error: Exception) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -210,6 +211,31 @@ def fold_or_unfold(world: World, chance: random.Random) -> None:
         world.put(chance.choice(NAMES))
         world.tell()
     world.nodes.take_level(node, level, first=True)
+
+
+def test_what_was_folded_has_seen_what_happened_meanwhile(world: World) -> None:
+    for key in (b"f/a", b"f/deep/b", b"f/other"):
+        world.put(key)
+    world.untold.clear()
+    world.unfold(world.nodes.root)
+    for key in (b"f/a", b"f/deep/b", b"f/a", b"f/other"):
+        world.put(key)
+    past = list(world.untold)
+    world.tell()
+    folder = world.nodes.root.children[0]
+    world.nodes.begin_listing(folder)
+    level = world.level(folder)
+    newest = {b"f/a": 7, b"f/other": 9}  # nobody has told of the last change yet
+    for child in level.children:
+        if child.head is not None:
+            child.head = replace(child.head, revision=newest[child.raw])
+    world.nodes.take_level(folder, level, first=True, past=past)
+    assert [(each.raw, each.changes, each.kind, each.value) for each in folder.children] == [
+        (b"f/a", 2, "modified", b"value 7"),
+        (b"f/deep/", 1, "modified", b"value 6"),
+        (b"f/other", 1, "", None),  # it has a newer value, which is asked for
+    ]
+    assert folder.changes == 4
 
 
 def check(world: World) -> None:
