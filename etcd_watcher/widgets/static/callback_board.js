@@ -64,8 +64,10 @@ class CardOutput {
 
 /** Tell a view whether it is in the page, as Lumino would: views within it wait for that. */
 function tellLumino(view, ...types) {
+  const widget = view.luminoWidget;
+  if (!widget || widget.isDisposed) return; // its model went first, and took it along
   for (const type of types) {
-    view.luminoWidget?.processMessage({ type, isConflatable: false, conflate: () => false });
+    widget.processMessage({ type, isConflatable: false, conflate: () => false });
   }
 }
 
