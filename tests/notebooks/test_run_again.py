@@ -30,10 +30,19 @@ def name_of(path: object) -> str:
 
 LEFT = """
 def left():
-    import gc, threading, psutil
+    import gc, sys, threading, time, psutil
     gc.collect()
+    drawing = sys.modules.get("etcd_watcher.widgets.renderer")
+    def late():  # what shows a watcher that was closed is drawn once more
+        views = drawing.renderer.views if drawing else []
+        return [each for each in views if not each.watcher or each.watcher.status.state == "closed"]
+    end = time.monotonic() + 10
+    while late() and time.monotonic() < end:
+        time.sleep(0.005)
     for thread in threading.enumerate():
         if thread.name == "etcd_watcher-ask":  # it waits a moment for further questions
+            thread.join(10)
+        if thread.name == "etcd_watcher-renderer" and not drawing.renderer.views:
             thread.join(10)
     me = psutil.Process()
     return {
