@@ -31,8 +31,8 @@ from etcd_watcher.errors import (
 )
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
-from etcd_watcher.stores.v3_outbox import ask_progress, cancel, create
-from etcd_watcher.stores.v3_segments import Piece, Plan
+from etcd_watcher.stores.v3_outbox import cancel, create
+from etcd_watcher.stores.v3_segments import Piece, Plan, last_revision
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection, Metadata
@@ -66,12 +66,15 @@ BURST = 0.002
 are events made of what came: this thread would hold Python's lock, and the cancellations would be
 late. A watcher that is not cancelled within 0.1 s is served again, for nothing."""
 
-QUIET_REPLIES = 16
-ASK_EVERY = 0.02
-"""While nothing comes, the server is asked every so many seconds whether there is more; after so
-many replies in a row with no change between, we take it that there is not. The server begins a
-round every 0.1 s and does not reply while it reads; from 3.5.8 on it does not before all was told.
-On older ones that is no proof, and need not be."""
+KNOCK = 0
+"""Where a watcher begins that is made for its acknowledgement alone: this takes the lock under which
+the server reads for those who are behind. To ask for progress does not, and a round may take long:
+for 500,000 revisions seconds."""
+
+QUIET_KNOCKS = 16
+KNOCK_EVERY = 0.02
+"""While nothing comes we knock, so many seconds after an answer; after so many answers in a row we
+take it that there is no more: the server begins a round every 0.1 s."""
 
 METADATA_ANSWER = 3.0
 """Seconds we wait for a login."""
@@ -125,8 +128,9 @@ class Segments:
         """Whether responses are asked for in fragments: one alone was over the bound of a message."""
         self._received = self._seen = 0
         """Responses that came, and those of them that the reader knows of."""
-        self._quiet, self._replied = 0, 0.0
-        """Replies to the question whether there is more, since the last change; when one came."""
+        self._quiet, self._knocked, self._rest = 0, 0.0, 0.0
+        """Answers to knocks since the last change; when we knocked; and until when the server may
+        rest, which is as long as it has just read."""
         self._login: Metadata = []
         """Whom the present stream is of."""
         self._refusals = 0
@@ -163,13 +167,11 @@ class Segments:
             while (taken := self._plan.take()) is None:
                 if self._failure is not None:
                     raise self._failure
-                if self._ended or self._plan.reached >= self._plan.last:
-                    return None
-                if self._quiet >= QUIET_REPLIES:
+                if self._ended or self._plan.reached >= self._plan.last or self._is_quiet():
                     return None
                 self._ask_where_nothing_is_asked()
-                if not self._state.wait(ASK_EVERY):
-                    self._outbox.put(ask_progress())
+                if not self._state.wait(KNOCK_EVERY):
+                    self._knock()
                 self._let_the_burst_in()
             # The next window while this one is told; but of large pieces one at a time.
             if taken[0].cost < HELD_BYTES // 2:
@@ -178,8 +180,17 @@ class Segments:
             return taken
 
     def _ask_where_nothing_is_asked(self) -> None:
-        if not self._asked and not self._watching:
+        if not any(self._asked) and not self._watching:
             self._ask()
+
+    def _is_quiet(self) -> bool:
+        return self._quiet >= QUIET_KNOCKS and time.monotonic() >= self._rest
+
+    def _knock(self) -> None:
+        if KNOCK not in self._asked:
+            self._knocked = time.monotonic()
+            self._asked.append(KNOCK)
+            self._outbox.put(create(self._scope, KNOCK - 1, prev_values=False, fragment=False))
 
     def _let_the_burst_in(self) -> None:
         while (self._asked or self._watching) and self._received != self._seen:
@@ -268,6 +279,7 @@ class Segments:
         self._spans, self._newest = [], None
         self._told = self._told_bytes = 0
         for start in plan.missing(self._span, room):
+            self._quiet = 0
             self._asked.append(start)
             self._outbox.put(
                 create(self._scope, start - 1, prev_values=False, fragment=self._in_fragments)
@@ -280,12 +292,7 @@ class Segments:
         elif response.canceled:
             self._give_up(response)
         elif response.events:
-            self._quiet = 0
             self._keep(response)
-        elif (now := time.monotonic()) - self._replied > ASK_EVERY / 2:
-            # All that were asked for while the server read come at once, and tell no more than one:
-            # of transactions of 100 it took that long for a round.
-            self._quiet, self._replied = self._quiet + 1, now
         if self._is_window_over():
             self._close_window()
         self._state.notify_all()
@@ -293,8 +300,13 @@ class Segments:
     def _acknowledge(self, response: Any) -> None:
         start = self._asked.popleft()
         if not response.canceled and response.watch_id != -1:
-            self._watching[response.watch_id] = start
             self._refusals = 0
+            if start != KNOCK:
+                self._watching[response.watch_id] = start
+                return
+            self._outbox.put(cancel(response.watch_id))
+            self._quiet, now = self._quiet + 1, time.monotonic()
+            self._rest = max(self._rest, 2 * now - self._knocked)
             return
         reason = response.cancel_reason or "the server did not say why"
         self._refusals += 1
@@ -318,10 +330,11 @@ class Segments:
         start = self._watching.get(response.watch_id)
         if start is None:
             return  # it was sent before the server heard of our cancellation
+        self._quiet = 0
         changes: Any = response.events
         if self._in_fragments:
             changes = [*self._parts, *changes]
-            self._parts = _last_revision(changes) if response.fragment else []
+            self._parts = last_revision(changes) if response.fragment else []
             changes = changes[: len(changes) - len(self._parts)]
             if not changes:
                 return
@@ -338,7 +351,7 @@ class Segments:
         if len(changes) >= FULL:
             self._spans.append(end - start + 1)
         if self._in_fragments:
-            self._told += len(_revisions(piece))
+            self._told += len(piece.revisions)
             self._told_bytes += piece.cost
         self._hold_less()
 
@@ -355,7 +368,7 @@ class Segments:
 
         Behind a response that is not full there is nothing, until something new is written.
         """
-        if self._asked:
+        if any(self._asked):
             return False
         newest = self._newest
         return not self._watching or (
@@ -383,16 +396,5 @@ class Segments:
 
     def _is_at_the_end(self, newest: Piece) -> bool:
         """Tell whether the server has told all that it has: its farthest response is not full."""
-        told = self._told if self._in_fragments else len(_revisions(newest))
+        told = self._told if self._in_fragments else len(newest.revisions)
         return self._plan.whole and self._plan.farthest < self._plan.last and told < FULL
-
-
-def _revisions(piece: Piece) -> set[int]:
-    return {change.kv.mod_revision for change in piece.changes}
-
-
-def _last_revision(changes: list[Any]) -> list[Any]:
-    """Give the changes at the end that are of one revision."""
-    last = changes[-1].kv.mod_revision
-    first = next(index for index, each in enumerate(changes) if each.kv.mod_revision == last)
-    return changes[first:]

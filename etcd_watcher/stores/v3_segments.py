@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
-__all__ = ["Piece", "Plan"]
+__all__ = ["Piece", "Plan", "last_revision"]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +38,10 @@ class Piece:
     changes: Any
     cost: int
     prev: bool = False
+
+    @property
+    def revisions(self) -> set[int]:
+        return {change.kv.mod_revision for change in self.changes}
 
 
 @dataclass(slots=True)
@@ -143,3 +147,10 @@ class Plan:
             position = max(position, piece.end + 1)
         if position <= self.last:
             yield position, self.last
+
+
+def last_revision(changes: list[Any]) -> list[Any]:
+    """Give the changes at the end that are of one revision."""
+    last = changes[-1].kv.mod_revision
+    first = next(index for index, each in enumerate(changes) if each.kv.mod_revision == last)
+    return changes[first:]
