@@ -15,7 +15,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
 
 from tests.notebooks.save import METADATA
 from tests.ui.lab import Lab, NotebookPage, running_lab
@@ -56,8 +56,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture(scope="session")
+def tabs(browser: Browser, browser_context_args: dict[str, Any]) -> Iterator[BrowserContext]:
+    """One browser for all tests: what JupyterLab is made of is fetched and compiled once."""
+    context = browser.new_context(**browser_context_args)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_notebook(page: Page, lab: Lab) -> Iterator[Callable[[Path], NotebookPage]]:
+def open_notebook(tabs: BrowserContext, lab: Lab) -> Iterator[Callable[[Path], NotebookPage]]:
     """Open a copy of a notebook without its saved outputs; the original stays as it is.
 
     In the end the page has caught all its exceptions, and asked nobody but its own server.
@@ -73,7 +81,7 @@ def open_notebook(page: Page, lab: Lab) -> Iterator[Callable[[Path], NotebookPag
         copy.write_text(json.dumps(content), encoding="utf-8")
         for recording in notebook.parent.glob("*.jsonl"):  # what a lesson looks at
             (lab.folder / recording.name).write_bytes(recording.read_bytes())
-        opened.append(NotebookPage(page, lab, copy))
+        opened.append(NotebookPage(tabs.new_page(), lab, copy))
         return opened[-1]
 
     yield open_copy
@@ -86,8 +94,9 @@ def open_notebook(page: Page, lab: Lab) -> Iterator[Callable[[Path], NotebookPag
 class Workbench:
     """One notebook that the tests use in turn: a page takes seconds to load, a kernel half of one."""
 
-    def __init__(self, context: BrowserContext, lab: Lab) -> None:
+    def __init__(self, context: BrowserContext, lab: Lab, size: ViewportSize) -> None:
         self._context = context
+        self._size = size
         self._lab = lab
         self._notebook: NotebookPage | None = None
 
@@ -98,6 +107,7 @@ class Workbench:
             empty = nbformat.v4.new_notebook(metadata=METADATA)  # type: ignore[no-untyped-call]
             nbformat.write(empty, path)  # type: ignore[no-untyped-call]
             self._notebook = NotebookPage(self._context.new_page(), self._lab, path)
+        self._notebook.page.set_viewport_size(self._size)
         change_theme(self._notebook.page, dark=False)
         self._notebook.start_over(sources)
         return self._notebook
@@ -111,13 +121,11 @@ class Workbench:
 
 @pytest.fixture(scope="session")
 def workbench(
-    browser: Browser, browser_context_args: dict[str, Any], lab: Lab
+    tabs: BrowserContext, lab: Lab, browser_context_args: dict[str, Any]
 ) -> Iterator[Workbench]:
-    context = browser.new_context(**browser_context_args)
-    workbench = Workbench(context, lab)
+    workbench = Workbench(tabs, lab, browser_context_args["viewport"])
     yield workbench
     workbench.close()
-    context.close()
 
 
 @pytest.fixture

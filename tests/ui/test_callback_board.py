@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 
 from tests.ui.lab import NotebookPage
+from tests.ui.parts import card
 
 pytestmark = pytest.mark.ui
 
@@ -39,10 +40,6 @@ watcher.register("b", eva, "plot")
 """
 
 
-def card(page: Page, name: str) -> Locator:
-    return page.get_by_role("region", name=name, exact=True)
-
-
 def lines(board: Locator) -> list[str]:
     return [line for line in board.inner_text().splitlines() if line.strip()]
 
@@ -65,6 +62,7 @@ def test_every_line_lands_where_it_belongs(open_cells: Open) -> None:
     notebook.run_all()
     assert not notebook.errors()
     page = notebook.page
+    page.set_viewport_size({"width": 1100, "height": 2400})  # JupyterLab hides cells out of sight
 
     def check() -> None:
         for name, numbers in (("Ana", range(6)), ("Eva", range(100, 106))):
@@ -87,3 +85,25 @@ def test_every_line_lands_where_it_belongs(open_cells: Open) -> None:
     assert [len(each) for each in cells] == [0, 1, 0, 1]
     notebook.save_and_reload()
     check()
+
+    # It is bounded, and says so; it is folded and emptied.
+    notebook.run_new_cell(
+        """
+        class Talker(Subscriber):
+            def talk(self, key, value):
+                print(*range(int(value)), sep="\\n")
+        watcher.register("c", Talker("Zoe"), "talk")
+        watcher.put("c", "250")
+        watcher.sync()
+        """
+    )
+    zoe = card(page, "Zoe")
+    expect(zoe).to_contain_text("… 50 earlier lines: a card keeps the last 200 lines")
+    expect(zoe).to_contain_text("249")
+    fold = zoe.get_by_role("heading", name="Zoe").get_by_role("button")
+    fold.click()
+    expect(zoe.get_by_role("group", name="Output of Zoe")).to_be_hidden()
+    fold.click()
+    zoe.get_by_role("button", name="Clear Zoe").click()
+    expect(zoe).to_contain_text("Nothing yet.")
+    expect(card(page, "Ana")).to_contain_text("Ana plots 5")

@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from etcd_watcher import LocalEtcd
 from tests.ui.lab import NotebookPage
 from tests.ui.looks import faults, in_both_themes, take_picture
+from tests.ui.parts import card, grid, node, tree
 
 pytestmark = pytest.mark.ui
 
@@ -84,10 +85,6 @@ def make(page: Page, name: str) -> None:
 
 def tick(page: Page, name: str, key: str) -> Locator:
     return page.get_by_role("checkbox", name=re.compile(rf"^{name} is told of \W?{key}$"))
-
-
-def card(page: Page, name: str) -> Locator:
-    return page.get_by_role("region", name=name, exact=True)
 
 
 def subscribed(page: Page, name: str, key: str) -> None:
@@ -170,6 +167,9 @@ def test_all_of_it_with_the_keyboard(dashboard: NotebookPage, etcd: LocalEtcd) -
     expect(fold).to_have_attribute("aria-expanded", "false")
     press("Enter")
     expect(fold).to_have_attribute("aria-expanded", "true")
+    tab_to(page, grid(page))
+    tab_to(page, page.get_by_role("slider", name="beginning of the marked time"))
+    tab_to(page, tree(page))
     tab_to(page, page.get_by_role("textbox", name="Key", exact=True).last)
     page.keyboard.type("brandnew")
     press("Enter")
@@ -182,6 +182,7 @@ def test_all_of_it_with_the_keyboard(dashboard: NotebookPage, etcd: LocalEtcd) -
     press("Enter")
     expect(page.get_by_text("Written: revision")).to_be_visible()
     assert etcd.get("brandnew", api="v2") == "typed"
+    tab_to(page, page.get_by_role("combobox", name="From"))
     # And back to the folds.
     fold = page.get_by_role("button", name="Callbacks")
     tab_to(page, fold, back=True)
@@ -262,8 +263,7 @@ def test_the_tree_narrows_the_log_and_opens_the_editor(open_cells: Open, etcd: L
     etcd.put("nokia", "news")
     events = page.get_by_role("group", name="Events", exact=True)
     expect(events).to_contain_text("news")
-    tree = page.get_by_role("treegrid", name="Keys")
-    tree.get_by_role("row").filter(has_text="redhat").click()
+    node(page, "redhat").click()
     expect(page.get_by_role("textbox", name="Value", exact=True).last).to_have_value(
         "redhat news 0"
     )

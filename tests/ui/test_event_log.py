@@ -154,6 +154,14 @@ def test_the_changes_of_a_transaction_are_told_as_one(open_cells: Open, server: 
     )
     third = rows(grid(notebook.page)).filter(has_text="deleted").filter(has_text="t/c")
     expect(third).to_contain_text("change 3 of 3 in one transaction")
+    notebook.run_new_cell(
+        """
+        from etcd_watcher import Gap
+        watcher.journal.append([Gap(5, 9, "compacted at revision 10")])
+        """
+    )
+    gap = rows(grid(notebook.page)).filter(has_text="! gap")
+    expect(gap).to_contain_text("revisions 5 to 9 are lost: compacted at revision 10")
 
 
 def test_a_server_that_is_killed_and_comes_back_is_told_each_time(

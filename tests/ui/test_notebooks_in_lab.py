@@ -11,7 +11,14 @@ import pytest
 
 from tests.ui.lab import ROOT, NotebookPage
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+IN_SHORT = {"01-walkthrough", "03-widgets"}
+"""The first that anybody opens, and the one that is about what one sees. The others run as often,
+in a kernel without a browser, in tests/notebooks."""
+
+NOTEBOOKS = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem in IN_SHORT else pytest.mark.slow)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+]
 WALKTHROUGH = ROOT / "notebooks/01-walkthrough.ipynb"
 IMAGE = ROOT / "docs/images/walkthrough.png"
 
@@ -31,7 +38,7 @@ def texts(outputs: list[list[dict[str, Any]]]) -> list[list[str]]:
     ]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS)
 def test_a_notebook_runs_and_runs_again_in_the_same_kernel(path: Path, open_notebook: Open) -> None:
     notebook = open_notebook(path)
     notebook.run_all()

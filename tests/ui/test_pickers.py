@@ -37,11 +37,16 @@ def test_pick_keys_and_subscribers(open_cells: Open) -> None:
         "SubscriberPicker(watcher)",
         "CallbackBoard(watcher)",
         "etcd.put('redhat', 'news', api='v2'); watcher.sync()",
+        """
+        def shout(key, value):
+            print(f"{value.upper()}!")
+        """,
     )
-    for number in range(4):
+    for number in (0, 1, 2, 3, 5):
         notebook.run_cell(number)
     assert not notebook.errors()
     page = notebook.page
+    page.set_viewport_size({"width": 1100, "height": 1800})  # JupyterLab hides cells out of sight
     add_key(page, "nokia")
     add_key(page, "redhat")
     page.get_by_role("textbox", name="New subscriber").fill("Luis")
@@ -51,3 +56,21 @@ def test_pick_keys_and_subscribers(open_cells: Open) -> None:
     expect(page.get_by_role("region", name="Luis", exact=True)).to_contain_text(
         "Luis: redhat = news"
     )
+
+    # Something else is called.
+    page.get_by_role("combobox", name="What Luis has called").select_option("shout")
+    card = page.get_by_role("region", name="Luis", exact=True)
+    expect(card).to_contain_text("redhat → shout")
+    notebook.run_cell(4)
+    expect(card).to_contain_text("NEWS!")
+
+    # What is done in code shows at once, and the reverse.
+    notebook.run_new_cell("watcher.register('nokia', Subscriber('Ana'), 'do_things')")
+    anas = page.get_by_role("checkbox", name="Ana is told of nokia")
+    expect(anas).to_be_checked()
+    page.get_by_role("checkbox", name="Luis is told of nokia").check()
+    expect(card).to_contain_text("nokia → shout")
+    notebook.run_new_cell("watcher.unregister('nokia', watcher.get_subscribers('nokia')[0])")
+    expect(anas).not_to_be_checked()
+    notebook.run_new_cell("print([each.name for each in watcher.get_subscribers('nokia')])")
+    assert notebook.outputs()[-1][0]["text"] == "['Luis']\n"

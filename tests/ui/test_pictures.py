@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from etcd_watcher import LocalEtcd
+from etcd_watcher import LocalEtcd, Watcher
 from tests.ui.lab import NotebookPage
 from tests.ui.looks import change_theme, faults, take_picture
 from tests.ui.parts import button, grid, node, rows
@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.ui, pytest.mark.slow]
 Open = Callable[..., NotebookPage]
 
 SET_UP = """
-import time
 from etcd_watcher import Subscriber, Watcher
 from etcd_watcher.widgets import Dashboard
 watcher = Watcher({url!r}, api="v3")
@@ -35,31 +34,37 @@ watcher.add_key(["config/", "jobs/", "sensors/"], prefix=True)
 Dashboard(watcher)
 """
 
-WRITE = """
-for step in range(32):
-    watcher.put("sensors/kitchen/temperature", str(20 + (step * 7) % 9 / 2))
-    if step % 3 == 0:
-        watcher.put("sensors/door", "closed" if step % 2 else "open")
-    if step % 10 == 4:
-        watcher.put("nokia", f"nokia news {step // 10 + 1}")
-        watcher.put("redhat", f"redhat news {step // 10 + 1}")
-    if step % 16 == 6:
-        watcher.put("google", f"google news {step // 16 + 1}")
-    time.sleep(0.25)
-watcher.put("jobs/backup", "running", ttl=95)
-for name in ("clean", "index", "mail"):
-    watcher.put(f"jobs/night/{name}", "done")
-watcher.delete("jobs/night/", prefix=True)
-watcher.put("config/app", '{"name": "shop", "replicas": 3, "zones": ["a", "b"]}')
-watcher.sync()
-"""
+STEP = 250
+"""Milliseconds from one write to the next: so that there is a timeline to be seen."""
+
+
+def write_for_a_while(page: Page, watcher: Watcher) -> None:
+    for step in range(32):
+        watcher.put("sensors/kitchen/temperature", str(20 + (step * 7) % 9 / 2))
+        if step % 3 == 0:
+            watcher.put("sensors/door", "closed" if step % 2 else "open")
+        if step % 10 == 4:
+            watcher.put("nokia", f"nokia news {step // 10 + 1}")
+            watcher.put("redhat", f"redhat news {step // 10 + 1}")
+        if step % 16 == 6:
+            watcher.put("google", f"google news {step // 16 + 1}")
+        page.wait_for_timeout(STEP)
+    watcher.put("jobs/backup", "running", ttl=95)
+    for name in ("clean", "index", "mail"):
+        watcher.put(f"jobs/night/{name}", "done")
+    watcher.delete("jobs/night/", prefix=True)
+    watcher.put("config/app", app(3))
+
+
+def app(replicas: int) -> str:
+    return json.dumps({"name": "shop", "replicas": replicas, "zones": ["a", "b"]})
 
 
 @pytest.fixture
 def etcd() -> Iterator[LocalEtcd]:
     with LocalEtcd() as etcd:
         for key, value in {
-            "config/app": json.dumps({"name": "shop", "replicas": 2, "zones": ["a", "b"]}),
+            "config/app": app(2),
             "nokia": "nokia news 0",
             "redhat": "redhat news 0",
             "sensors/door": "open",
@@ -85,7 +90,8 @@ def test_pictures_of_the_dashboard_and_its_parts(
     page.set_viewport_size({"width": 1100, "height": 2300})
     page.get_by_role("combobox", name="The last").select_option("10 s")
     page.wait_for_function("document.fonts.status === 'loaded'")
-    notebook.run_new_cell(WRITE)
+    with Watcher(etcd.url, api="v3") as watcher:
+        write_for_a_while(page, watcher)
     for folder in ("jobs/", "sensors/"):
         node(page, folder).locator(".ew-twist").click()
     expect(node(page, "backup").get_by_role("gridcell").nth(4)).to_have_text(re.compile(" s$"))
@@ -109,11 +115,11 @@ def test_pictures_of_the_dashboard_and_its_parts(
     take_picture(part(page, "Events"), "event-log", tmp_path)
     button(page, "Close").click()
 
-    etcd.put("config/app", json.dumps({"name": "shop", "replicas": 5, "zones": ["a", "b"]}))
+    etcd.put("config/app", app(5))
     value = editor.get_by_role("textbox", name="Value")
     expect(value).to_have_value(re.compile("5"))
-    value.fill(json.dumps({"name": "shop", "replicas": 4, "zones": ["a", "b"]}))
-    etcd.put("config/app", json.dumps({"name": "shop", "replicas": 6, "zones": ["a", "b"]}))
+    value.fill(app(4))
+    etcd.put("config/app", app(6))
     button(editor, "Put config/app").click()
     expect(editor.get_by_role("alert")).to_contain_text("Nothing was written.")
     take_picture(part(page, "Value"), "value-editor", tmp_path)
