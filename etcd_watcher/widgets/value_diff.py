@@ -73,6 +73,8 @@ class ValueDiff(LiveWidget):
     def _begin(self) -> None:
         """Look for the key's values from the journal's beginning."""
         self._raw = to_bytes(self.only)
+        if self._raw and self.watcher.api == "v2":  # all of its keys begin so
+            self._raw = b"/" + self._raw.lstrip(b"/")
         self._versions: dict[int, tuple[Event, float]] = {}
         self._position = 0
         self._present: KeyValue | None = None
