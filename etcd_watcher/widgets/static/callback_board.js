@@ -187,7 +187,7 @@ function drawCard(card, ask, manager) {
       // As Lumino does it: one that is told that it is attached still would look for its parent.
       if (view !== null) tellLumino(view, "before-detach");
       el.remove();
-      if (view !== null) {
+      if (view !== null && !view.luminoWidget?.isDisposed) {
         tellLumino(view, "after-detach");
         view.remove();
       }
