@@ -17,6 +17,7 @@ __all__ = [
     "check_since",
     "check_ttl",
     "check_type",
+    "check_until",
     "check_value",
     "name_of",
     "seconds",
@@ -109,6 +110,16 @@ def check_since(since: object) -> None:
     """Check a revision to begin with; None is none."""
     if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 1):
         raise ValueError(f"since={since!r}: give a revision, 1 or more")
+
+
+def check_until(since: object, until: object) -> None:
+    """Check a revision to end with; None is none."""
+    if until is None:
+        return
+    if isinstance(until, bool) or not isinstance(until, int) or until < 1:
+        raise ValueError(f"until={until!r}: give a revision, 1 or more")
+    if isinstance(since, int) and since > until:
+        raise ValueError(f"since={since} comes after until={until}")
 
 
 def check_history_watchers(watchers: object) -> None:

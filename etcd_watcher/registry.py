@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 from etcd_watcher.arguments import Key, check_type, name_of
 from etcd_watcher.census import Census
@@ -25,9 +26,13 @@ from etcd_watcher.subscriber import (
     WatchedKey,
     identity,
     recurring_name,
+    shown,
 )
 
 __all__ = ["Registry", "subscribers"]
+
+SHOWN = 5
+"""Subscribers that are named to somebody who asks for a stranger."""
 
 NARROW_BELOW = 256
 """Routes up to which an unsubscription looks for a smaller range to watch."""
@@ -225,11 +230,19 @@ class Registry:
                 self._recurring[name] = (cell, mailbox)
             return mailbox
 
-    def find_mailbox(self, who: object) -> Mailbox | None:
-        """Give the mailbox of a subscriber, if it has one."""
+    def stranger(self, who: object) -> str:
+        """Say of somebody that they are not subscribed, and who is."""
+        with self._demux.lock:
+            boxes = islice(self._mailboxes.values(), SHOWN + 1)
+            names = [shown(each.who) for each in boxes]
+        there = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+        return f"{shown(who)} is not subscribed here; who is: {there or 'nobody'}"
+
+    def find_mailbox(self, who: object, *, closed: bool = False) -> Mailbox | None:
+        """Give the mailbox of a subscriber, if it has one: with `closed`, of a closed watcher too."""
         with self._demux.lock:
             mailbox = self._mailboxes.get(identity(who))
-            if mailbox is not None and mailbox.closed:
+            if mailbox is not None and mailbox.closed and not closed:
                 mailbox = None
             cell = _cell_of(who)
             if mailbox is None and cell is not None:

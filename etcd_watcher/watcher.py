@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import weakref
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from etcd_watcher._html import watcher_html
 from etcd_watcher.arguments import Key, Keys, name_of, seconds, several
 from etcd_watcher.catchup import CatchUp
 from etcd_watcher.census import Census
+from etcd_watcher.client import Client
 from etcd_watcher.connect import Server, connect, make_pool, shut_down, shut_down_later
 from etcd_watcher.demux import Demux
 from etcd_watcher.endpoints import Credentials
@@ -285,10 +287,17 @@ class Watcher(Witness):
     def delivery(self, who: object) -> Delivery:
         """Tell how a subscriber's deliveries went: how many, how many failed, and how far behind.
 
-        Of someone who is not subscribed: all zeros.
+        The counts stay when the watcher is closed.
+
+        Raises
+        ------
+        ValueError
+            `who` is not subscribed.
         """
-        mailbox = self._registry.find_mailbox(who)
-        return Delivery() if mailbox is None else mailbox.report(self._journal.last_revision)
+        mailbox = self._registry.find_mailbox(who, closed=True)
+        if mailbox is None:
+            raise ValueError(self._registry.stranger(who))
+        return mailbox.report(self._journal.last_revision)
 
     # How it stands.
 
@@ -336,3 +345,9 @@ class Watcher(Witness):
             for route in self._registry.shown()
         ]
         return watcher_html(self.api, self.endpoints, self.status, keys, self._journal)
+
+
+for _base in (Client, Witness):  # so that an argument that is misspelt is told of a `Watcher`
+    for _method in vars(_base).values():
+        if inspect.isfunction(_method):
+            _method.__qualname__ = f"Watcher.{_method.__name__}"

@@ -272,11 +272,8 @@ class Witness(Client):
         """
         self._check_open()
         given.check_revision(revision)
+        scopes = self._registry.scopes() if key is None else self._readable(key, prefix=prefix)
         self._check_past(revision, f"revision {revision}")
-        if key is None:
-            scopes = self._registry.scopes()
-        else:
-            scopes = [self._registry.scope(each, prefix=prefix) for each in several(key)]
         return self._time_machine.at(revision, scopes)
 
     def diff(
@@ -314,7 +311,7 @@ class Witness(Client):
         Compacted
             Nobody knows `since` any more; `error.revision` is where it can begin.
         ValueError
-            `since` is yet to come.
+            `since` or `until` is yet to come, or they are the wrong way round.
 
         Examples
         --------
@@ -322,13 +319,15 @@ class Witness(Client):
         ['hello', 'goodbye', None]
         """
         self._check_open()
+        given.check_since(since)
+        given.check_until(since, until)
+        scopes = self._readable(key, prefix=prefix)
         self._check_since(since)
-        if until is not None:
-            given.check_revision(until)
         newest = self._feed.newest_revision(self._timeout)
         self._feed.wait_complete(newest, self._timeout)
-        last = newest if until is None else min(until, newest)
-        scopes = [self._registry.scope(each, prefix=prefix) for each in several(key)]
+        if until is not None and until > newest:
+            raise ValueError(f"until={until} is yet to come: the newest is {newest}")
+        last = newest if until is None else until
         history = self._time_machine.history(scopes, since or 1, last)
         if since is not None and history.since > since:
             raise Compacted(history.since)
@@ -348,6 +347,13 @@ class Witness(Client):
                 'this watcher watches a server. To play a recording: Watcher(Recording("lesson.jsonl"))'
             )
         return self._store.replay
+
+    def _readable(self, keys: Keys, *, prefix: bool) -> list[KeyRange]:
+        """Give the raw keys that somebody wants to look at, of which our user may read some."""
+        scopes = [self._registry.scope(each, prefix=prefix) for each in several(keys)]
+        if scopes:
+            self._store.admit(scopes, self._timeout, whole=False)
+        return scopes
 
     def _check_since(self, since: int | None) -> None:
         """Refuse a revision to begin with that is later than the next one."""

@@ -320,7 +320,7 @@ class FakeStore:
             raise ValueError("a key has at least one byte")
         return KeyRange.of_key(key)
 
-    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+    def admit(self, scopes: Sequence[KeyRange], timeout: float, *, whole: bool = True) -> None:
         self.reach("admit")
 
     def revision(self, timeout: float) -> int:

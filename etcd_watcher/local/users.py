@@ -40,6 +40,9 @@ class Users:
         self._gateway = gateway
         self._v2 = v2
 
+    def __repr__(self) -> str:
+        return f"Users(of 127.0.0.1:{self._gateway().port})"
+
     def add(
         self, name: str, password: str, *, read: Iterable[str] = (), write: Iterable[str] = ()
     ) -> None:
@@ -52,6 +55,7 @@ class Users:
         read, write : iterable of str
             Prefixes: "news/", or "" for everything.
         """
+        _check(name, password)
         password = conceal(password)
         reads, writes = _several(read), _several(write)
         self._ask("user/add", name=name, password=password)
@@ -73,6 +77,7 @@ class Users:
 
     def change_password(self, name: str, password: str) -> None:
         """Give a user another password. Who is logged in has to log in again."""
+        _check(name, password)
         password = conceal(password)
         self._ask("user/changepw", name=name, password=password)
         if self._v2:
@@ -86,7 +91,15 @@ class Users:
         kind = {(True, False): "READ", (False, True): "WRITE", (True, True): "READWRITE"}
         if (read, write) not in kind:
             raise ValueError("read=False and write=False allow nothing: use revoke()")
-        self._ask("role/grant", name=name, perm={"permType": kind[read, write], **scope})
+        perm = {"permType": kind[read, write], **scope}
+        try:
+            self._ask("role/grant", name=name, perm=perm)
+        except RequestRejected as error:
+            if "role name not found" not in str(error):
+                raise
+            raise RequestRejected(
+                f"there is no user {name!r} to grant {key!r} to: add it"
+            ) from None
         if self._v2:
             patterns = _v2_patterns(key, prefix=prefix)
             allowed = {"read": patterns if read else [], "write": patterns if write else []}
@@ -151,6 +164,15 @@ def _v2(gateway: Gateway, method: str, path: str, **fields: Any) -> None:
     )
     if status >= http.HTTPStatus.BAD_REQUEST:
         raise RequestRejected(f"v2/auth/{path}: {answer.get('message', status)}")
+
+
+def _check(name: object, password: object) -> None:
+    """Refuse what etcd would make half a user of: one that cannot log in."""
+    for what, given in (("name", name), ("password", password)):
+        if not isinstance(given, str):
+            raise TypeError(f"a user's {what} is text, not {type(given).__name__}")
+        if not given:
+            raise ValueError(f"a user's {what} is empty: give one")
 
 
 def _several(given: Iterable[str]) -> list[str]:

@@ -47,7 +47,7 @@ class ReplayStore:
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
         return self._ranges(key, prefix=prefix)
 
-    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+    def admit(self, scopes: Sequence[KeyRange], timeout: float, *, whole: bool = True) -> None:
         """Let everything be watched."""
 
     def revision(self, timeout: float) -> int:  # noqa: ARG002 - the protocol's

@@ -254,8 +254,10 @@ class Store(Protocol):
         """
         ...
 
-    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+    def admit(self, scopes: Sequence[KeyRange], timeout: float, *, whole: bool = True) -> None:
         """Let ranges be watched, where our user may read them: asked before `watch` or `retarget`.
+
+        With `whole=False` let them be looked at, where our user may read a part of each.
 
         Raises
         ------

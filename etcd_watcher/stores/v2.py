@@ -114,9 +114,9 @@ class V2Store:
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
         return tree_range(key, prefix=prefix)
 
-    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+    def admit(self, scopes: Sequence[KeyRange], timeout: float, *, whole: bool = True) -> None:
         """See `stores.base.Store`. v2 cannot say beforehand: the watch itself is refused."""
-        del timeout
+        del timeout, whole
         self._asked_for = scopes
 
     def revision(self, timeout: float) -> int:

@@ -177,10 +177,10 @@ class V3Store:
             raise ValueError('a key is empty: name one, or use prefix=True with "" for all keys')
         return KeyRange.of_prefix(key) if prefix else KeyRange.of_key(key)
 
-    def admit(self, scopes: Sequence[KeyRange], timeout: float) -> None:
+    def admit(self, scopes: Sequence[KeyRange], timeout: float, *, whole: bool = True) -> None:
         self._asked_for = scopes[0].start or b"\0"
         self.learn_rights(timeout)
-        self._rights.check(scopes)
+        self._rights.check(scopes, whole=whole)
 
     def learn_rights(self, timeout: float) -> None:
         """Ask what our user may read."""
@@ -191,6 +191,15 @@ class V3Store:
         return self._rights.parts(scope)
 
     def revision(self, timeout: float) -> int:
+        try:
+            return self._revision_by_any_key(timeout)
+        except Denied:
+            if self._rights.allowed is not None:
+                raise
+            self.learn_rights(timeout)  # nobody has asked for a key yet
+            return self._revision_by_any_key(timeout)
+
+    def _revision_by_any_key(self, timeout: float) -> int:
         allowed = [each.start or b"\0" for each in self._rights.allowed or ()]
         *others, last = dict.fromkeys(
             [self._readable or self._asked_for, self._asked_for, *allowed]
@@ -342,7 +351,12 @@ class V3Store:
                     request = wire.RangeRequest(
                         key=start, range_end=range_end(part), limit=SNAPSHOT_PAGE, revision=revision
                     )
-                    reply = connection.call("range", request, timeout)
+                    try:
+                        reply = connection.call("range", request, timeout)
+                    except Denied as denied:
+                        raise self._rights.explain(
+                            denied, connection.endpoint, "range", request
+                        ) from None
                     revision = revision or int(reply.header.revision)
                     items.extend(map(key_value, reply.kvs))
                     start = items[-1].raw_key + b"\0" if reply.more else b""

@@ -174,11 +174,13 @@ class Connection:
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return ApiNotServed(
                 f"{self.endpoint} does not serve etcd's v3 API ({details}): is it an etcd from "
-                'before 3.0? Try api="v2"'
+                'before 3.0? Try api="v2". Or is it no etcd, or a proxy on the way?'
             )
         if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in details:
             return Compacted(0)
         advice = next((each for said, each in ADVICE.items() if said in details), "")
+        if "invalid user ID or password" in details:
+            advice += f" (user={self._credentials.user!r})"
         refused = Denied if code is grpc.StatusCode.PERMISSION_DENIED else RequestRejected
         return refused(f"{self.endpoint} refused: {details or code}{advice}")
 

@@ -56,10 +56,10 @@ class Rights:
                 raise
             self.allowed = None
 
-    def check(self, scopes: Iterable[KeyRange]) -> None:
-        """Refuse a range that is not all allowed: see the function `check`."""
+    def check(self, scopes: Iterable[KeyRange], *, whole: bool = True) -> None:
+        """Refuse a range that is not all allowed, or not even a part: see the function `check`."""
         if self.allowed is not None and self.user is not None:
-            check(scopes, self.allowed, self.user)
+            check(scopes, self.allowed, self.user, whole=whole)
 
     def parts(self, scope: KeyRange) -> list[KeyRange]:
         """Give the parts of a range that our user may read; all of it where that is not known."""
@@ -127,8 +127,10 @@ def overlaps(scope: KeyRange, allowed: Sequence[KeyRange]) -> list[KeyRange]:
     return parts
 
 
-def check(scopes: Iterable[KeyRange], allowed: Sequence[KeyRange], user: str) -> None:
-    """Refuse a range that is not all allowed.
+def check(
+    scopes: Iterable[KeyRange], allowed: Sequence[KeyRange], user: str, *, whole: bool = True
+) -> None:
+    """Refuse a range that is not all allowed; without `whole`, one of which nothing is.
 
     Raises
     ------
@@ -136,7 +138,8 @@ def check(scopes: Iterable[KeyRange], allowed: Sequence[KeyRange], user: str) ->
         It names the range, and what is allowed.
     """
     for scope in scopes:
-        if not any(each.covers(scope) for each in allowed):
+        within = any(each.covers(scope) for each in allowed) if whole else overlaps(scope, allowed)
+        if not within:
             may = ", ".join(map(named, allowed)) or "nothing"
             raise RequestRejected(
                 f"permission denied: user {user!r} may not read {named(scope)}. It may read {may}"

@@ -13,7 +13,7 @@ from traitlets import Int, Unicode
 
 from etcd_watcher._html import card_html
 from etcd_watcher.mailbox import Mailbox
-from etcd_watcher.subscriber import WatchedKey, identity, recurring_name
+from etcd_watcher.subscriber import Delivery, WatchedKey, identity, recurring_name
 from etcd_watcher.table import one_line
 from etcd_watcher.widgets.assets import script, styles
 from etcd_watcher.widgets.base import LiveWidget, Message
@@ -266,7 +266,10 @@ class CallbackBoard(LiveWidget):
         return found[:SHOWN_CARDS]
 
     def _describe(self, card: Card) -> Message:
-        delivery = self.watcher.delivery(card.who)
+        try:
+            delivery = self.watcher.delivery(card.who)
+        except ValueError:  # it has just left
+            delivery = Delivery()
         return {
             "number": card.number,
             "name": name_of_subscriber(card.who),

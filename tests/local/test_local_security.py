@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,3 +231,26 @@ def test_certificates_show_nothing_of_themselves(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         *("ca.pem", "client.key", "client.pem", "own.key", "own.pem", "server.key", "server.pem")
     ]
+
+
+@pytest.mark.parametrize(("name", "password"), [("ana", ""), ("", "secret"), ("ana", None)])
+def test_a_user_who_could_not_log_in_is_not_half_made(
+    guarded: LocalEtcd, name: str, password: Any
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"a user's (name|password) is"):
+        guarded.users.add(name, password)
+    guarded.users.add("ana", "secret", read=["news/"])  # as if nothing had been asked
+    with pytest.raises((ValueError, TypeError), match=r"a user's (name|password) is"):
+        guarded.users.change_password(name, password)
+    guarded.users.remove("ana")
+
+
+def test_rights_for_a_user_who_is_not_there(guarded: LocalEtcd) -> None:
+    with pytest.raises(RequestRejected, match=r"no user 'ghost'.*add"):
+        guarded.users.grant("ghost", "news/")
+    assert repr(guarded.users) == f"Users(of 127.0.0.1:{guarded.url.rpartition(':')[2]})"
+
+
+def test_a_wrong_password_names_the_user(guarded: LocalEtcd) -> None:
+    with pytest.raises(RequestRejected, match=r"check user= and password= \(user='luis'\)"):
+        Watcher(guarded, api="v3", user="luis", password="no")

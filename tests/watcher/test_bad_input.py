@@ -240,3 +240,46 @@ def test_no_number_of_watchers_for_the_past(etcd: LocalEtcd, watchers: object) -
 def test_the_number_of_watchers_for_the_past_can_be_turned_down(etcd: LocalEtcd) -> None:
     with Watcher(etcd.url, api="v3", history_watchers=1) as watcher:
         assert watcher._store.history_watchers == 1  # type: ignore[attr-defined]
+
+
+def test_nothing_is_told_of_the_deliveries_of_a_stranger(watcher: Watcher, fresh_key: str) -> None:
+    luis = Subscriber("Luis")
+    with pytest.raises(ValueError, match=r"'Luis' is not subscribed here; who is: nobody"):
+        watcher.delivery("Luis")
+    watcher.register(fresh_key, luis, "do_things")
+    for stranger in (Subscriber("Ana"), "Luis"):
+        with pytest.raises(ValueError, match=r"not subscribed here; who is: .*Luis"):
+            watcher.delivery(stranger)
+    watcher.unregister(fresh_key, luis)
+    with pytest.raises(ValueError, match="not subscribed here"):
+        watcher.delivery(luis)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "named"),
+    [
+        (lambda watcher: watcher.wait_for("a", time=1), "wait_for"),
+        (lambda watcher: watcher.list_keys(begin="a"), "list_keys"),
+        (lambda watcher: watcher.register("a", print, print, prefx=True), "register"),
+    ],
+)
+def test_a_misspelt_argument_names_the_method_as_people_know_it(
+    watcher: Watcher, misspelt: Callable[[Any], object], named: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"^Watcher\.{named}\(\)"):
+        misspelt(watcher)
+
+
+@pytest.mark.parametrize("until", ["x", -1, True, 10**6])
+def test_history_until_what_is_no_revision_yet(
+    watcher: Watcher, fresh_key: str, until: Any
+) -> None:
+    watcher.put(fresh_key, "1")
+    with pytest.raises(ValueError, match="until="):
+        watcher.history(fresh_key, until=until)
+
+
+def test_history_the_wrong_way_round(watcher: Watcher, fresh_key: str) -> None:
+    revision = watcher.put(fresh_key, "1")
+    with pytest.raises(ValueError, match=r"since=.*comes after until="):
+        watcher.history(fresh_key, since=revision, until=revision - 1)

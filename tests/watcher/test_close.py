@@ -116,3 +116,11 @@ def test_iterators_end_with_the_watcher(watcher: Watcher, fresh_key: str) -> Non
     reader.join(2)
     assert not reader.is_alive()
     assert len(came) <= 1
+
+
+def test_the_counts_of_deliveries_stay(watcher: Watcher, fresh_key: str, news: News) -> None:
+    watcher.register(fresh_key, news, "tell")
+    watcher.put(fresh_key, "one")
+    watcher.sync()
+    watcher.close()
+    assert watcher.delivery(news).delivered == 1

@@ -195,3 +195,35 @@ def test_a_certificate_of_nobody_is_no_user_where_there_are_none(
         watcher.put("nokia", "hello")
         watcher.sync()
         assert news.values == ["hello"]
+
+
+def test_who_may_read_a_part_can_look_back_at_keys_that_nobody_watches(
+    guarded: LocalEtcd,
+) -> None:
+    guarded.users.add("juan", "pa:ss", read=["news/"])
+    with Watcher(guarded, api="v3", user="luis", password="s3cret") as luis:
+        first = luis.put("news/x", "1")
+        last = luis.put("news/x", "2")
+        luis.put("weather", "rain")
+
+    def juan() -> Watcher:
+        return Watcher(guarded, api="v3", user="juan", password="pa:ss")
+
+    with juan() as watcher:
+        assert watcher.at(first, "news/x")["news/x"] == "1"
+    with juan() as watcher:
+        assert len(watcher.diff(first, last, "news/x")) == 1
+    with juan() as watcher:
+        assert watcher.history("news/x").values == ["1", "2"]
+    with juan() as watcher:
+        watcher.sync()
+    with juan() as watcher:  # what may be read of a prefix that is wider than one's rights
+        assert [*watcher.at(last, "", prefix=True)] == ["news/x"]
+        for look in (
+            lambda: watcher.at(last, "weather"),
+            lambda: watcher.diff(first, last, "weather"),
+            lambda: watcher.history("weather"),
+            lambda: watcher.history("weath", prefix=True),
+        ):
+            with pytest.raises(RequestRejected, match=r"user 'juan' may not read .*'weath"):
+                look()
