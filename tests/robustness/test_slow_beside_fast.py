@@ -134,7 +134,7 @@ class Growth:
         self._thread.join()
 
 
-@pytest.mark.parametrize(("together", "bound"), [(10, 150), (100, 350)])
+@pytest.mark.parametrize(("together", "bound"), [(10, 120), (100, 200)])
 def test_a_million_events_behind_cost_little_memory(
     etcd: LocalEtcd, together: int, bound: int
 ) -> None:
