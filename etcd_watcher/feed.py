@@ -50,11 +50,7 @@ class Feed:
     """
 
     def __init__(
-        self,
-        store: Store,
-        demux: Demux,
-        timeout: float,
-        backoff: Backoff | None = None,
+        self, store: Store, demux: Demux, timeout: float, backoff: Backoff | None = None
     ) -> None:
         self._store = store
         self._demux = demux
@@ -110,9 +106,8 @@ class Feed:
     def _ask(self, scopes: list[KeyRange], revision: int, deadline: float) -> None:
         before, wanted = self._scope, KeyRange.hull(scopes)
         if before is None:
-            if revision < self._demux.complete:  # the server lost its data while nobody looked
-                self._demux.begin_anew()
-            self._demux.complete = revision
+            # Somebody else may have watched, and heard more, since that revision was asked for.
+            self._demux.complete = max(revision, self._demux.complete)
             self._set_scope(wanted)
         elif not before.covers(wanted) or (self._opened is not None and not self._is_open(scopes)):
             self._set_scope(self._growth(before, wanted))
@@ -206,8 +201,7 @@ class Feed:
     def newest_revision(self, timeout: float) -> int:
         """Ask the server for its newest revision.
 
-        Where what was published is newer, its data was replaced: the feed will know by itself, and
-        is waited for.
+        Where what was published is newer, its data was replaced; a watch is waited for to see it.
 
         Raises
         ------
@@ -219,8 +213,11 @@ class Feed:
             seen = self._demux.complete
             revision = self._store.revision(max(0.001, deadline - time.monotonic()))
             with self._state:
-                if revision >= seen or self._scope is None:
+                if revision >= seen:
                     return revision
+                if self._scope is None:  # it lost its data while nobody looked
+                    self._demux.begin_anew()
+                    continue
                 if self._closed or time.monotonic() > deadline:
                     raise HistoryReplaced(revision, seen)
                 self._state.wait(RECHECK)

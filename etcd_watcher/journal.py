@@ -49,6 +49,9 @@ class Tap(Protocol):
     def take(self, records: Sequence[Record], at: float) -> None:
         """Take what was appended `at` seconds after the epoch, on the thread that appended it."""
 
+    def begin_anew(self) -> None:
+        """Take note that revisions count from 1 again."""
+
     def close(self) -> None:
         """Take note that nothing is appended any more."""
 
@@ -176,6 +179,8 @@ class Journal:
         with self._changed:
             self._era = self._origin + len(self._records)
             self._forgotten = 0
+        for tap in self._taps:
+            tap.begin_anew()
 
     @property
     def _first(self) -> int:

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, ContextVar
 from types import CoroutineType
 from typing import Protocol
@@ -35,11 +36,10 @@ SLICE = 0.005
 """Seconds for which one mailbox keeps a worker before others get their turn."""
 
 SLOW = SLICE / 4
-"""Seconds on average from which a callback is slow: it fills a slice with a handful of events."""
+"""Seconds on average from which a callback is slow: a handful of events fill a slice."""
 
 LOOP_CHUNK = 64
-"""Events handed to an event loop in one wake-up: a wake-up each starves the loop (a flood of
-`call_soon_threadsafe` was measured to delay `1+1` in a notebook by 2 s)."""
+"""Events handed to an event loop in one wake-up: with one each a flood delayed `1+1` by 2 s."""
 
 DELIVERING: ContextVar[Mailbox | None] = ContextVar("etcd_watcher_delivering", default=None)
 """The mailbox whose callback the present code belongs to: on a worker, in a task, and in what
@@ -181,9 +181,11 @@ class Mailbox:
             return False
         room = MAILBOX_EVENTS if room is None else room
         # A resync is let in whole: half of it would leave some keys at values that are not true.
-        if len(queue) >= room and not event.synthetic and queue[-1][0].revision != event.revision:
-            self.lag_from = event.revision
-            return True
+        if len(queue) >= room and not event.synthetic:
+            with suppress(IndexError):  # a worker has taken all since they were counted
+                if queue[-1][0].revision != event.revision:
+                    self.lag_from = event.revision
+                    return True
         queue.append((event, subscription))
         return False
 
@@ -226,8 +228,7 @@ class Mailbox:
     def settled(self, revision: int) -> bool:
         """Tell whether every event up to `revision` that was put in has been delivered.
 
-        Events go from `lag_from` to the queue to `busy`; looking in that order, none can slip
-        past us from a place not yet looked at to one already seen.
+        Events go from `lag_from` to the queue to `busy`; looking in that order, none slips past us.
         """
         if self._mixed:
             if self.has_more() or self.busy is not None:

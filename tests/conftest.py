@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -14,6 +15,14 @@ import pytest
 from etcd_watcher.errors import NoBinary
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.local.binary import find_binary
+
+# A drawn example may take as long as a busy machine needs. (The environments for tests/compat have no
+# hypothesis.)
+with contextlib.suppress(ImportError):
+    from hypothesis import settings
+
+    settings.register_profile("patient", settings(), deadline=None)
+    settings.load_profile("patient")
 
 # `make test &` in a script starts us with SIGINT ignored, and Python leaves that as it is: the tests
 # that interrupt themselves, and the programs that they start, would then wait for ever.

@@ -394,7 +394,10 @@ def test_each_record_tells_when_it_came(monkeypatch: pytest.MonkeyPatch) -> None
 class Tap:
     def __init__(self) -> None:
         self.taken: list[tuple[list[Record], float]] = []
-        self.closed = 0
+        self.closed = self.anew = 0
+
+    def begin_anew(self) -> None:
+        self.anew += 1
 
     def take(self, records: Sequence[Record], at: float) -> None:
         self.taken.append((list(records), at))
@@ -416,6 +419,16 @@ def test_a_tap_sees_what_is_appended_until_it_ends() -> None:
     ((records, at),) = tap.taken
     assert (records, [at] * 3) == (transaction(2, 3), journal.read_timed(1, 3)[1])
     assert tap.closed == 0
+
+
+def test_a_tap_is_told_that_revisions_begin_anew() -> None:
+    journal = Journal()
+    tap = Tap()
+    journal.tap(tap)
+    journal.append(transaction(5))
+    assert tap.anew == 0
+    journal.begin_anew()
+    assert tap.anew == 1
 
 
 def test_a_tap_is_told_of_the_end() -> None:

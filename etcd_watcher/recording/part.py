@@ -129,6 +129,10 @@ class Part:
             return record.revision > self._seen
         return type(record) is not Status or record.state != "closed"
 
+    def begin_anew(self) -> None:
+        """Take what comes for new, whatever its revision: the server's data was replaced."""
+        self._seen = 0
+
     def _write(self, lines: Sequence[str]) -> None:
         left = memoryview("".join(lines).encode("ascii"))
         try:

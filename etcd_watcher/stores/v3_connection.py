@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,25 @@ class Connection:
                 if tries >= LOGIN_TRIES:
                     time.sleep(LOGIN_PAUSE)
         raise AssertionError  # unreachable
+
+    def begin(
+        self, name: str, requests: Sequence[Any], timeout: float
+    ) -> Iterator[Callable[[], Any]]:
+        """Make several calls at once; give for each what waits for its answer, as `call` does."""
+        metadata = self.metadata(timeout)
+        start = self.calls[name].future
+        try:
+            calls = [start(each, timeout=timeout, metadata=metadata) for each in requests]
+        except ValueError as error:
+            raise StoreClosed("the connection was closed before a request") from error
+        for request, call in zip(requests, calls, strict=True):
+            yield partial(self._end, call, name, request, timeout)
+
+    def _end(self, call: Any, name: str, request: Any, timeout: float) -> Any:
+        try:
+            return call.result()
+        except (grpc.RpcError, grpc.FutureCancelledError):  # a second try logs in, and explains
+            return self.call(name, request, timeout)
 
     def metadata(self, timeout: float) -> Metadata:
         """Give the token of our user, from a login where there is none yet."""

@@ -323,7 +323,7 @@ class Segments:
         if not response.compact_revision:
             reason = f"the server cancelled the watch: {response.cancel_reason}"
             raise ConnectionFailed.to([self._connection.endpoint], reason)
-        if self._plan.missing(1, 1)[0] < response.compact_revision:
+        if any(start < response.compact_revision for start in self._plan.missing(1, 1)):
             raise Compacted(response.compact_revision)
 
     def _keep(self, response: Any) -> None:

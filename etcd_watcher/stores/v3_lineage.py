@@ -19,8 +19,8 @@ __all__ = ["tell"]
 VALUE_ANSWER = 5.0
 """Seconds we wait for the values of keys at an earlier revision."""
 
-VALUES_AT_ONCE = 100
-"""Values asked for in one transaction; by default the server takes up to 128 operations."""
+VALUES_AT_ONCE = 16
+"""Values asked for at one time. Each may have 1.5 MB."""
 
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
@@ -137,34 +137,25 @@ class Lineage:
             yield from self._values(events, unknown[begin : begin + VALUES_AT_ONCE])
 
     def _values(self, events: list[Event], indices: list[int]) -> Iterable[tuple[int, Any]]:
-        """Ask for several at once; where the server cannot, for half of them at a time.
+        """Ask for several at once, each in a request of its own.
 
-        It refuses all of a transaction for one revision that is compacted, for more operations
-        than it is set to take, and for an answer that is too large.
+        Never in one transaction, though it would be faster: etcd 3.5.0 to 3.5.4
+        panic when the client goes while they read for one (etcd#14110).
         """
-        request = wire.TxnRequest(
-            success=[
-                wire.RequestOp(
-                    # Serializable: it was this member that told us of the change.
-                    range=wire.RangeRequest(
-                        key=events[index].raw_key,
-                        revision=events[index].revision - 1,
-                        serializable=True,
-                    )
-                )
-                for index in indices
-            ]
-        )
-        try:
-            reply = self._connection.call("txn", request, VALUE_ANSWER)
-        except (Compacted, RequestRejected):
-            if len(indices) > 1:
-                half = len(indices) // 2
-                yield from self._values(events, indices[:half])
-                yield from self._values(events, indices[half:])
-            return
-        for index, response in zip(indices, reply.responses, strict=True):
-            for kv in response.range.kvs:
+        requests = [
+            # Serializable: it was this member that told us of the change.
+            wire.RangeRequest(
+                key=events[index].raw_key, revision=events[index].revision - 1, serializable=True
+            )
+            for index in indices
+        ]
+        answers = self._connection.begin("range", requests, VALUE_ANSWER)
+        for index, answer in zip(indices, answers, strict=True):
+            try:
+                found = answer().kvs
+            except (Compacted, RequestRejected):
+                continue  # it is not known, then
+            for kv in found:
                 yield index, kv
 
     def forget(self, cost: int) -> None:

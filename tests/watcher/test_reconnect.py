@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from etcd_watcher import Gap, LocalEtcd, Status, Watcher
+from etcd_watcher import Event, Gap, LocalEtcd, Recording, Status, Watcher
 from tests.watcher.conftest import News
 
 
@@ -101,6 +102,29 @@ def test_a_server_that_comes_back_with_other_data_is_a_gap_and_told_anew(
             watcher.put(key, "once")
         watcher.sync()
         assert news.told == [("gone", "once"), ("stays", "once"), ("later", "once")]
+
+
+def test_a_recording_that_is_continued_has_the_other_data_too(
+    server: LocalEtcd, api: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "lesson.jsonl"
+    with Watcher(server.url, api=api) as watcher:
+        watcher.add_key("key")
+        with watcher.record(path):
+            for number in range(10):
+                watcher.put("key", f"old {number}")
+            watcher.sync()
+        with watcher.record(path):  # continues it
+            server.stop()
+            server.start()  # without its data
+            for number in range(3):
+                server.put("key", f"new {number}", api=api)
+            watcher.sync()
+        told = [each.value for each in Recording(path).events()]
+        assert told[:10] == [f"old {number}" for number in range(10)]
+        assert told[-1] == "new 2"
+        journal = [each.value for each in watcher.journal if isinstance(each, Event)]
+        assert told == journal
 
 
 def test_other_data_that_came_while_nobody_looked_is_watched_like_any(
