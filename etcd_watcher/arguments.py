@@ -10,10 +10,12 @@ __all__ = [
     "Key",
     "Keys",
     "check_key",
+    "check_last_revision",
     "check_limit",
     "check_on",
     "check_predicate",
     "check_revision",
+    "check_room",
     "check_since",
     "check_ttl",
     "check_type",
@@ -128,6 +130,21 @@ def check_history_watchers(watchers: object) -> None:
         return
     if isinstance(watchers, bool) or not isinstance(watchers, int) or not 1 <= watchers <= 100:  # noqa: PLR2004
         raise ValueError(f"history_watchers={watchers!r}: give a whole number, 1 to 100")
+
+
+def check_room(name: str, room: object) -> None:
+    """Check how many records, or bytes, are wanted."""
+    if isinstance(room, bool) or not isinstance(room, int) or room < 1:
+        raise ValueError(f"{name}={room!r}: give a whole number, 1 or more")
+
+
+def check_last_revision(revision: object) -> None:
+    """Check the last revision of a key; 0 for one that is not there."""
+    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+        raise ValueError(
+            f"revision={revision!r}: give the key's last revision, as read(key).revision, or 0 for "
+            "a key that must not be there"
+        )
 
 
 def check_ttl(ttl: object) -> None:

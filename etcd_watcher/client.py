@@ -115,6 +115,7 @@ class Client:
         self._check_open()
         given.check_key(key)
         given.check_value(value)
+        given.check_last_revision(revision)
         given.check_ttl(ttl)
         return self._store.compare_and_put(
             to_bytes(key), to_bytes(value), revision, self._timeout, ttl=ttl, lease=lease
@@ -124,6 +125,7 @@ class Client:
         """Delete a key only if `revision` is still its last one; else `Conflict`, as above."""
         self._check_open()
         given.check_key(key)
+        given.check_last_revision(revision)
         self._store.compare_and_delete(to_bytes(key), revision, self._timeout)
 
     def time_left(self, key: Key) -> TimeToLive | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -62,11 +62,16 @@ def connect(
         As `Watcher`.
     """
     if isinstance(endpoints, Recording):
+        if api != "auto" or credentials != Credentials():
+            raise TypeError(
+                "a recording has an API of its own and no users: leave out api= and user="
+            )
         return ReplayStore(Replay(endpoints, 1.0 if speed is None else speed))
     if speed is not None:
         raise TypeError(
             f'speed={speed!r} is for a recording: Watcher(Recording("lesson.jsonl"), speed=10)'
         )
+    _check_text(endpoints)
     if isinstance(endpoints, Server):
         credentials = credentials.completed_by(endpoints)
         endpoints = endpoints.endpoints
@@ -85,6 +90,17 @@ def connect(
         known = replace(known, user=user, password=password)
     known.check()
     return open_store(urls, api=api, credentials=known, timeout=CONNECT_TIMEOUT)
+
+
+def _check_text(endpoints: object) -> None:
+    """Refuse what is easily given for URLs."""
+    if isinstance(endpoints, (bytes, bytearray, Mapping)):
+        raise TypeError(
+            "endpoints are URLs as text, such as http://127.0.0.1:2379, not "
+            f"{type(endpoints).__name__}"
+        )
+    if isinstance(endpoints, str) and endpoints.endswith(".jsonl") and "@" not in endpoints:
+        raise ValueError(f"no endpoint but a file? To play it: Watcher(Recording('{endpoints}'))")
 
 
 def make_pool(store: Store) -> Pool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from etcd_watcher._html import journal_html
+from etcd_watcher.arguments import check_room
 from etcd_watcher.cursor import Cursor
 from etcd_watcher.event import Event, Gap, Record
 from etcd_watcher.keys import KeyRange, to_bytes
@@ -371,6 +372,7 @@ class Journal:
         leases L1, L2, … as they come: then any two runs of a lesson give the same table, whatever
         else was written to the server before.
         """
+        check_room("last", last)
         return list_records(self, last, stable=stable)
 
     def __repr__(self) -> str:

@@ -87,6 +87,8 @@ class Registry:
             For what is no key, or none that this store can have.
         """
         check_type(key)
+        if not isinstance(prefix, bool):
+            raise TypeError(f"prefix={prefix!r}: give True or False")
         return self._store.key_range(to_bytes(key), prefix=prefix)
 
     def watch(

@@ -223,6 +223,11 @@ def resolve(who: object, what: str | Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(what, str):
         found = getattr(who, what, None)
         if found is None and not hasattr(who, what):
+            if isinstance(who, str | bytes):  # its methods are nobody's callbacks
+                raise AttributeError(
+                    f"the subscriber {who!r} is text, without a method {what!r}: is the order "
+                    "register(key, who, what)?"
+                )
             methods = ", ".join(_public_methods(who)) or "none"
             raise AttributeError(f"{who!r} has no method {what!r}; it has: {methods}")
     if not callable(found):

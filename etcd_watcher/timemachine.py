@@ -163,7 +163,7 @@ class TimeMachine:
 
     def _known_from(self, scope: KeyRange) -> int | None:
         """Give the revision behind which the journal has every change of a range; None for none."""
-        begun = self._begun(scope)
+        begun = self.begun(scope)
         if begun is None:
             return None
         self._catch_up()
@@ -172,7 +172,7 @@ class TimeMachine:
             here = self._demux.complete if self._from is None else self._from
             return max(begun, here, self._demux.journal.forgotten)
 
-    def _begun(self, scope: KeyRange) -> int | None:
+    def begun(self, scope: KeyRange) -> int | None:
         """Give the revision behind which all of a range is watched; None where it is not."""
         with self._demux.lock:
             starts = [
@@ -211,7 +211,7 @@ class TimeMachine:
 
     def _from_journal(self, scope: KeyRange, base: Snapshot, revision: int) -> Sequence[KeyValue]:
         """Go from what the store said of one revision to another one."""
-        begun = self._begun(scope) or 0
+        begun = self.begun(scope) or 0
         return _reconstruct(self._states, scope, base, revision, begun)
 
     def _from_history(self, scope: KeyRange, base: Snapshot, revision: int) -> Sequence[KeyValue]:

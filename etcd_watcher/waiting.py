@@ -182,6 +182,7 @@ class Waiter:
         among: Sequence[KeyRange] | None,
         since: int | None,
         timeout: float,
+        caveat: str = "",
     ) -> list[Event]:
         """Wait until all steps have come; see `Watcher.expect`.
 
@@ -193,6 +194,8 @@ class Waiter:
             The raw keys of which nothing else may come; None where it may.
         since
             The first revision to look at; by default it begins with what was not expected before.
+        caveat
+            What a failure says of where that was not all.
         """
         __tracebackhide__ = True
         deadline = time.monotonic() + timeout
@@ -203,7 +206,7 @@ class Waiter:
             story = expectation.story(ending)
             if forgotten > 0:
                 story += f"\n\nThe journal has forgotten {plural(forgotten, 'record')} before that."
-            raise ExpectationFailed(story)
+            raise ExpectationFailed(f"{story}\n\n{caveat}" if caveat else story)
         self._remember(expectation)
         found = [each.event for each in expectation.found if each.event is not None]
         if found:

@@ -114,6 +114,8 @@ class Watcher(Witness):
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
         timeout = seconds("request_timeout", request_timeout)
         given.check_history_watchers(history_watchers)
+        given.check_room("journal_events", journal_events)
+        given.check_room("journal_bytes", journal_bytes)
         endpoints, password = conceal(endpoints), conceal(password)
         self._server = endpoints
         """Kept: a `LocalEtcd` goes with its last reference, and it has to stay for as long as we."""
@@ -266,6 +268,7 @@ class Watcher(Witness):
         ... def show(event):
         ...     print(event.key, event.value)
         """
+        self._check_open()
         keys = given.check_on(key, where)
 
         def subscribe(function: Function) -> Function:
@@ -331,6 +334,7 @@ class Watcher(Witness):
         self._registry.sweep()
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(self, *exc: object) -> None:

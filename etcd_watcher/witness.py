@@ -163,7 +163,8 @@ class Witness(Client):
             behind the last event that was expected before, and up to now when all steps have come.
             Without steps: nothing must have happened.
         since : int, optional
-            Begin with the events of this revision, whatever was expected before.
+            Begin with this revision, whatever was expected before; where a key was watched only
+            later, with what the journal has of it.
 
         Raises
         ------
@@ -190,7 +191,7 @@ class Witness(Client):
             for change, scope in (each for step in wanted for each in step):
                 if not self._demux.covers(scope):
                     watching.enter_context(self.events(change.key, prefix=change.prefix))
-            return self._waiter.expect(wanted, among, since, wait)
+            return self._waiter.expect(wanted, among, since, wait, self._unwatched(wanted, since))
 
     async def expect_async(
         self,
@@ -319,7 +320,6 @@ class Witness(Client):
         ['hello', 'goodbye', None]
         """
         self._check_open()
-        given.check_since(since)
         given.check_until(since, until)
         scopes = self._readable(key, prefix=prefix)
         self._check_since(since)
@@ -354,6 +354,21 @@ class Witness(Client):
         if scopes:
             self._store.admit(scopes, self._timeout, whole=False)
         return scopes
+
+    def _unwatched(
+        self, steps: Sequence[Sequence[tuple[Change, KeyRange]]], since: int | None
+    ) -> str:
+        """Say which key has been watched only from later on than a search begins."""
+        if since is None or isinstance(self._store, ReplayStore):
+            return ""
+        for change, scope in (each for step in steps for each in step):
+            begun = self._time_machine.begun(scope)
+            if begun is not None and begun >= since:
+                return (
+                    f"since={since}, but {given.name_of(change.key)!r} has been watched only from "
+                    f"revision {begun + 1} on. Watcher.history() tells what came before."
+                )
+        return ""
 
     def _check_since(self, since: int | None) -> None:
         """Refuse a revision to begin with that is later than the next one."""

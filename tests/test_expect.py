@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from etcd_watcher import Event, EventType, Watcher
+from etcd_watcher import Event, EventType, LocalEtcd, Watcher
 from etcd_watcher.errors import ConnectionFailed, EtcdWatcherError, ExpectationFailed, WatcherClosed
 from etcd_watcher.expect import AnyOrder, Change, any_order, changed, deleted, expired, put
 from tests.fake_store import PATIENCE, FakeStore, event
@@ -501,3 +501,18 @@ def test_the_words_show_what_they_expect() -> None:
     ]
     assert put("a").objection(event(1, "a")) is None
     assert EventType.PUT.value == "PUT"
+
+
+def test_a_failure_says_where_the_journal_began_later_than_since(
+    etcd: LocalEtcd, fresh_key: str
+) -> None:
+    with Watcher(etcd.url, api="v3") as watcher:
+        first = watcher.put(fresh_key, "1")
+        watcher.add_key(fresh_key)
+        story = rf"since={first}, but '{fresh_key}' has been watched only from revision {first + 1}"
+        with pytest.raises(ExpectationFailed, match=story):
+            watcher.expect(put(fresh_key), since=first, within=0.1)
+        second = watcher.put(fresh_key, "2")
+        with pytest.raises(ExpectationFailed) as failed:
+            watcher.expect(deleted(fresh_key), since=second, within=0.1)
+        assert "watched only" not in str(failed.value)

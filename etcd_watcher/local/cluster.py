@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from etcd_watcher.arguments import seconds
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.interactive import when_run_again
 from etcd_watcher.local.binary import find_binary
@@ -116,7 +117,7 @@ class LocalCluster:
             found,
             self._security,
             v2=self.v2,
-            election_timeout=election_timeout,
+            election_timeout=seconds("election_timeout", election_timeout),
             snapshot_count=snapshot_count,
         )
         self.members: Mapping[str, Member] = MappingProxyType(self._ensemble.members)

@@ -43,6 +43,9 @@ class Faults:
     def __init__(self, ensemble: Ensemble) -> None:
         self._ensemble = ensemble
 
+    def __repr__(self) -> str:
+        return f"Faults(of {', '.join(self._ensemble.members)})"
+
     def kill(self, member: Member | str) -> None:
         """End a member with SIGKILL, as a crash would: connections break, the data stays."""
         with self._ensemble.changing():
@@ -215,7 +218,12 @@ class Faults:
         return known
 
     def _end(self, given: Member | str) -> str:
-        return CLIENT if given == CLIENT else self._member(given).name
+        if given == CLIENT:
+            return CLIENT
+        try:
+            return self._member(given).name
+        except ValueError as error:
+            raise ValueError(f"{error}, and {CLIENT!r} for who is none") from None
 
     def _ends(self) -> list[str]:
         return [CLIENT, *self._ensemble.members]

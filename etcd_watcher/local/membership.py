@@ -6,6 +6,7 @@ import base64
 import time
 from dataclasses import dataclass
 
+from etcd_watcher.arguments import check_room
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
 from etcd_watcher.local.gateway import Gateway
 
@@ -87,6 +88,7 @@ def compact(gateway: Gateway, at: int | None) -> int:
     """Drop the history before a revision, the newest if None, and give that revision."""
     if at is None:
         at = revision(gateway)
+    check_room("the oldest revision to keep, at", at)
     # physical: it answers once the history is gone, so that a test need not wait for it.
     gateway.ask("kv/compaction", revision=str(at), physical=True)
     return at

@@ -482,3 +482,8 @@ def test_four_that_start_at_once_do_not_meet() -> None:
     finally:
         for cluster in made:
             cluster.stop()
+
+
+def test_an_election_that_cannot_time_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="election_timeout=-1"):
+        LocalCluster(3, election_timeout=-1)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -442,3 +443,9 @@ def test_each_version_gets_only_the_flags_that_it_has(
 def test_unknown_arguments_are_refused() -> None:
     with pytest.raises(TypeError, match="port"):
         LocalEtcd(port=2379)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("at", ["x", -1, 0, True])
+def test_a_compaction_at_what_is_no_revision_is_refused(at: Any) -> None:
+    with LocalEtcd() as etcd, pytest.raises(ValueError, match="oldest revision to keep"):
+        etcd.compact(at)

@@ -283,3 +283,57 @@ def test_history_the_wrong_way_round(watcher: Watcher, fresh_key: str) -> None:
     revision = watcher.put(fresh_key, "1")
     with pytest.raises(ValueError, match=r"since=.*comes after until="):
         watcher.history(fresh_key, since=revision, until=revision - 1)
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "complaint"),
+    [
+        (b"http://127.0.0.1:2379", "URLs as text.* not bytes"),
+        ({"a": 1}, "URLs as text.* not dict"),
+        ("lesson.jsonl", r"Watcher\(Recording\("),
+    ],
+)
+def test_what_is_no_endpoint_says_what_it_looks_like(endpoints: Any, complaint: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=complaint):
+        Watcher(endpoints)
+
+
+@pytest.mark.parametrize("name", ["journal_events", "journal_bytes"])
+@pytest.mark.parametrize("room", ["x", -1, 0, True])
+def test_no_room_for_a_journal_is_said_by_its_name(name: str, room: Any) -> None:
+    (nobody,) = free_ports(1)
+    with pytest.raises(ValueError, match=f"{name}="):
+        Watcher(f"http://127.0.0.1:{nobody}", **{name: room})
+
+
+def test_a_write_at_what_is_no_revision_is_refused(watcher: Watcher, fresh_key: str) -> None:
+    for revision in ("1", -1, True, None):
+        with pytest.raises(ValueError, match=r"read\(key\)\.revision"):
+            watcher.compare_and_put(fresh_key, "x", revision)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"read\(key\)\.revision"):
+            watcher.compare_and_delete(fresh_key, revision)  # type: ignore[arg-type]
+
+
+def test_a_prefix_is_yes_or_no(watcher: Watcher, fresh_key: str, news: News) -> None:
+    with pytest.raises(TypeError, match="prefix='yes': give True or False"):
+        watcher.register(fresh_key, news, "tell", prefix="yes")  # type: ignore[arg-type]
+    assert watcher.keys == []
+
+
+def test_a_subscriber_in_the_place_of_the_key_is_said(watcher: Watcher) -> None:
+    with pytest.raises(AttributeError, match=r"order register\(key, who, what\)"):
+        watcher.register(Subscriber("Luis"), "a", "do_things")  # type: ignore[arg-type]
+
+
+def test_a_closed_watcher_begins_nothing(watcher: Watcher) -> None:
+    watcher.close()
+    with pytest.raises(WatcherClosed):
+        watcher.on("a")
+    with pytest.raises(WatcherClosed), watcher:
+        pass
+
+
+@pytest.mark.parametrize("last", ["x", 0, -1, True])
+def test_a_table_of_no_number_of_records(watcher: Watcher, last: Any) -> None:
+    with pytest.raises(ValueError, match="last="):
+        watcher.journal.table(last)
