@@ -363,7 +363,7 @@ class Witness(Client):
             return ""
         for change, scope in (each for step in steps for each in step):
             begun = self._time_machine.begun(scope)
-            if begun is not None and begun >= since:
+            if begun is not None and begun >= max(since, 2):  # no change is revision 1
                 return (
                     f"since={since}, but {given.name_of(change.key)!r} has been watched only from "
                     f"revision {begun + 1} on. Watcher.history() tells what came before."

@@ -15,6 +15,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from ipywidgets import Widget
 
 from etcd_watcher import ExpectationFailed, LocalEtcd, Watcher
 from etcd_watcher.expect import any_order, deleted, put
@@ -112,6 +113,7 @@ def scene(no_leaks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     scene = Scene()
     with scene.ends:
         yield scene
+        Widget.close_all()  # those that a block showed, and gave no name
         renderer.close()
         asker.close()
         for each in scene.names.values():

@@ -366,8 +366,9 @@ def test_values_too_large_for_one_message_come_in_parts(
     events = told(store, ALL, 1, last)
     monkeypatch.undo()
     assert events == told_by_a_watch(connect(server), ALL, 1, last)
-    # Responses come in any order, so the last one may be large.
-    assert not all(in_parts[in_parts.index(True) :]), "small ones come whole again"
+    # Whether small ones come whole again, the server decides: it serves a watcher that it has not
+    # heard to be cancelled within 0.1 s once more, in parts as before.
+    assert any(in_parts)
 
 
 @pytest.mark.slow
