@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from etcd_watcher.cli.environment import become, environment_for, need
+from etcd_watcher.cli.port import port_to_serve_on
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.keys import to_bytes, to_text
 from etcd_watcher.watcher import Watcher
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     )
     os.environ.update(environment)
     Watcher(api=options.api).close()
-    arguments = ["--port", str(options.port)] if options.port is not None else []
+    arguments = [] if options.port is None else ["--port", str(port_to_serve_on(options.port))]
     if not options.browser:
         arguments.append("--no-browser")
     become([sys.executable, "-m", "etcd_watcher.cli.serving", "dashboard", *arguments], environment)

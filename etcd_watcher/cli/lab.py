@@ -10,6 +10,7 @@ from pathlib import Path
 
 from etcd_watcher.cli.environment import become, environment_for, need
 from etcd_watcher.cli.lines import say
+from etcd_watcher.cli.port import port_to_serve_on
 
 __all__ = ["run"]
 
@@ -25,7 +26,7 @@ Dashboard(watcher)
 def run(options: argparse.Namespace) -> int:
     """Become JupyterLab."""
     need(["jupyterlab", "anywidget", "ipykernel"], "lab")
-    arguments = ["--port", str(options.port)] if options.port is not None else []
+    arguments = [] if options.port is None else ["--port", str(port_to_serve_on(options.port))]
     if not options.browser:
         arguments.append("--no-browser")
     if options.notebook is not None:

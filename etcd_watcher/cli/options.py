@@ -10,6 +10,11 @@ from typing import Any, NoReturn
 
 __all__ = ["parse"]
 
+APIS = ("auto", "v2", "v3")
+
+HIGHEST = 65_535
+"""Port."""
+
 EXAMPLES = """\
 examples:
   etcd-watcher watch nokia                   print each change of one key
@@ -216,7 +221,10 @@ def _keys(nargs: str = "+") -> argparse.ArgumentParser:
 def _serving() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parent.add_argument(
-        "--port", type=int, metavar="PORT", help="serve on this port, or the next one that is free"
+        "--port",
+        type=_port,
+        metavar="PORT",
+        help="serve on this port, or the next one that is free; 0 for any",
     )
     parent.add_argument(
         "--no-browser",
@@ -267,11 +275,12 @@ def _server(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="PASSWORD",
         help="the user's password (others on this machine can see it; better ETCDCTL_PASSWORD)",
     )
-    known = {"2": "v2", "3": "v3"}
     server.add_argument(
         "--api",
-        choices=("auto", "v2", "v3"),
-        default=known.get(environ.get("ETCDCTL_API", ""), "auto"),
+        metavar="{auto,v2,v3}",
+        type=_api,
+        # argparse checks a default that is a text as it checks what was given.
+        default=environ.get("ETCDCTL_API") or "auto",
         help="which API of etcd to use (default: ETCDCTL_API, else v2 where it is served, else v3)",
     )
     return parent
@@ -289,6 +298,27 @@ def _speed(text: str) -> float:
             f"{text!r} is no speed: a number above 0 (1 is the pace of the recording), or max"
         )
     return speed
+
+
+def _api(text: str) -> str:
+    api = {"2": "v2", "3": "v3"}.get(text, text)
+    if api not in APIS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no API of etcd: {', '.join(APIS)}; in ETCDCTL_API 2 or 3"
+        )
+    return api
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= HIGHEST:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port: a whole number from 1 to {HIGHEST}, or 0 for any that is free"
+        )
+    return port
 
 
 def _revision(text: str) -> int:

@@ -11,6 +11,7 @@ from etcd_watcher.cli.lines import Lines, say
 from etcd_watcher.cli.signals import watch_for_reader
 from etcd_watcher.event import Event, Record, Status
 from etcd_watcher.journal import flat_range
+from etcd_watcher.keys import to_text
 from etcd_watcher.listing import is_news
 from etcd_watcher.recording.file import Recording
 from etcd_watcher.recording.playhead import Playhead
@@ -23,6 +24,10 @@ __all__ = ["run"]
 def run(options: argparse.Namespace) -> int:
     """Print each record of a recording when it is due."""
     recording = Recording(options.file)
+    for key in options.key:
+        if not recording.events(key, prefix=options.prefix):
+            what = "change of a key that begins with" if options.prefix else "change of the key"
+            say(f"{recording.name} has no {what} {to_text(key)!r}")
     wanted = _wanted(recording, options.key, prefix=options.prefix)
     lines = Lines(sys.stdout, json=options.json, colour=options.color)
     times = iter(

@@ -53,6 +53,15 @@ def test_a_person_gets_the_news(run: Run, file: Path) -> None:
     ]
 
 
+def test_a_key_that_is_not_in_it_is_told(run: Run, file: Path) -> None:
+    status, out, said = run("replay", str(file), "--text", "--speed=max", "a", "nokey")
+    assert status == 0
+    assert "PUT     a = one" in out
+    assert said == "etcd-watcher: lesson.jsonl has no change of the key 'nokey'\n"
+    said = run("replay", str(file), "--speed=max", "--prefix", "no/")[2]
+    assert said == "etcd-watcher: lesson.jsonl has no change of a key that begins with 'no/'\n"
+
+
 @pytest.mark.parametrize(
     ("keys", "told"), [(["a"], "aa"), (["a", "c"], "aac"), (["--prefix", ""], "abac")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.cookiejar
 import json
 import os
@@ -19,6 +20,8 @@ import psutil
 import pytest
 
 from etcd_watcher import LocalEtcd
+from etcd_watcher.cli.port import port_to_serve_on
+from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local.ports import free_ports
 from tests.cli.conftest import PATIENCE, Run, Start, Terminal
 from tests.watcher.conftest import eventually
@@ -250,6 +253,36 @@ def test_the_dashboard_says_at_once_that_there_is_no_server(run: Run) -> None:
     assert status == 1
     assert str(port) in complaints
     assert "Traceback" not in complaints
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+@pytest.mark.parametrize("command", ["lab", "dashboard"])
+def test_what_is_no_port_is_refused(run: Run, command: str, port: str) -> None:
+    status, out, complaints = run(command, "--no-browser", f"--port={port}")
+    assert (status, out) == (2, "")
+    assert f"argument --port: '{port}' is no port" in complaints.splitlines()[-1]
+
+
+def test_any_free_port_can_be_had_and_another_one_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert port_to_serve_on(0) not in (0, port)
+        assert capsys.readouterr().err == ""
+        given = port_to_serve_on(port)
+        assert given > port
+        assert f"port {port} is taken: this is served on {given}\n" in capsys.readouterr().err
+    assert port_to_serve_on(port) == port
+
+
+def test_a_port_that_one_may_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bind(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "as for who is not root")
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(EtcdWatcherError, match=r"port 80 .*Permission denied.* from 1024 on"):
+        port_to_serve_on(80)
 
 
 def test_what_is_no_notebook_is_refused(run: Run) -> None:

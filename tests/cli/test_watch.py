@@ -142,6 +142,13 @@ def test_v2_is_watched_where_it_is_asked_for(start: Start, etcd: LocalEtcd, fres
     assert (line["key"], line["action"]) == (f"/{fresh_key}/child", "set")
 
 
+@pytest.mark.parametrize(("given", "api"), [(["--api", "v4"], "3"), ([], "7")])
+def test_an_api_that_there_is_not_is_refused(run: Run, given: list[str], api: str) -> None:
+    status, out, complaints = run("watch", "a", *given, env={"ETCDCTL_API": api})
+    assert (status, out) == (2, "")
+    assert "is no API of etcd: auto, v2, v3; in ETCDCTL_API 2 or 3" in complaints
+
+
 def test_a_lost_connection_is_said_aside_and_loses_nothing(start: Start) -> None:
     with LocalEtcd(v2=False) as server, Watcher(server) as publisher:
         since = publisher.put("key", "before") + 1
