@@ -14,7 +14,7 @@ from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.ipython.current import current_watcher
 from etcd_watcher.ipython.reaction import Reaction
 from etcd_watcher.ipython.words import (
-    ON_CHANGE_USAGE,
+    ON_CHANGE_HINT,
     USAGE,
     Misused,
     etcd_words,
@@ -119,11 +119,11 @@ class EtcdMagics(Magics):
             self._stop(set(words.keys))
         elif cell is None:
             if words.keys:
-                raise Misused(f"there is no cell to run\n{ON_CHANGE_USAGE}")
+                raise Misused(f"there is no cell to run; {ON_CHANGE_HINT}")
             for each in self._active():
                 print(each)  # noqa: T201
         elif not words.keys:
-            raise Misused(f"name a key\n{ON_CHANGE_USAGE}")
+            raise Misused(f"name a key; {ON_CHANGE_HINT}")
         else:
             self._react(words.keys, cell, prefix=words.prefix)
 
@@ -147,10 +147,13 @@ class EtcdMagics(Magics):
         return list(self._reactions.values())
 
     def _stop(self, keys: set[str]) -> None:
-        for this, each in list(self._reactions.items()):
-            if not keys or keys & set(each.keys):
-                each.end()
-                del self._reactions[this]
+        ending = [
+            this for this, each in self._reactions.items() if not keys or keys & set(each.keys)
+        ]
+        if keys and not ending:
+            raise Misused(f"no cell runs at changes of {', '.join(sorted(keys))}: %on_change tells")
+        for this in ending:
+            self._reactions.pop(this).end()
 
 
 def _cell_id(shell: InteractiveShell) -> str | None:

@@ -19,10 +19,8 @@ USAGE = """\
 %etcd watch KEY… [--prefix]          watch keys, and show what happens in a live table
 %etcd journal [--last 20] [--stable] what has happened, as a table"""
 
-ON_CHANGE_USAGE = """\
-%%on_change KEY… [--prefix]          run this cell at each change; `event` is the change
-%on_change                           tell which cells run at changes
-%on_change --stop [KEY…]             end them, or those of the keys"""
+ETCD_HINT = "%etcd help tells what there is"
+ON_CHANGE_HINT = "it is %%on_change KEY… [--prefix] above a cell, or %on_change --stop [KEY…]"
 
 
 class Misused(EtcdWatcherError, ValueError):
@@ -32,10 +30,11 @@ class Misused(EtcdWatcherError, ValueError):
 class _Parser(argparse.ArgumentParser):
     """Raises, where argparse would end the program."""
 
-    usage_text = ""
+    hint = ""
+    """Where to read what can be said."""
 
     def error(self, message: str) -> NoReturn:
-        raise Misused(f"{message}\n{self.usage_text}")
+        raise Misused(f"{message}; {self.hint}")
 
 
 def understand(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace:
@@ -56,7 +55,7 @@ def understand(parser: argparse.ArgumentParser, line: str) -> argparse.Namespace
 def etcd_words() -> argparse.ArgumentParser:
     """Give the parser of what stands behind `%etcd`."""
     parser = _Parser(prog="%etcd", add_help=False, allow_abbrev=False)
-    parser.usage_text = USAGE
+    parser.hint = ETCD_HINT
     commands = parser.add_subparsers(dest="command", parser_class=_Command)
     connect = commands.add_parser("connect")
     connect.add_argument("urls", nargs="*")
@@ -86,7 +85,7 @@ def etcd_words() -> argparse.ArgumentParser:
 class _Command(_Parser):
     """One command behind `%etcd`."""
 
-    usage_text = USAGE
+    hint = ETCD_HINT
 
     def __init__(self, *arguments: str, **given: object) -> None:
         super().__init__(*arguments, **(given | {"add_help": False, "allow_abbrev": False}))  # type: ignore[arg-type]  # argparse hands on what it was given
@@ -95,7 +94,7 @@ class _Command(_Parser):
 def on_change_words() -> argparse.ArgumentParser:
     """Give the parser of what stands behind `%%on_change`."""
     parser = _Parser(prog="%%on_change", add_help=False, allow_abbrev=False)
-    parser.usage_text = ON_CHANGE_USAGE
+    parser.hint = ON_CHANGE_HINT
     parser.add_argument("keys", nargs="*")
     parser.add_argument("--prefix", action="store_true")
     parser.add_argument("--stop", action="store_true")

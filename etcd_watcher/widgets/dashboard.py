@@ -162,7 +162,8 @@ class Dashboard(LiveWidget):
 
     def close(self) -> None:
         """Close all parts. Idempotent; the watcher is left as it is."""
-        for _, widget in self._parts.values():
+        # ipywidgets closes a widget that was refused its arguments, too.
+        for _, widget in vars(self).get("_parts", {}).values():
             widget.close()
         super().close()
 

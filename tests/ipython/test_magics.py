@@ -160,9 +160,12 @@ def test_errors_are_shown_in_a_line_and_are_errors(kernel: Kernel) -> None:
         ("%etcd connect 127.0.0.1:1", "ConnectionFailed: no etcd server answered at"),
         ("%%on_change\nprint(1)", "UsageError: name a key"),
         ("%on_change key", "UsageError: there is no cell to run"),
+        ("%on_change --stop nobody's", "UsageError: No closing quotation"),
+        ("%on_change --stop nokia", "UsageError: no cell runs at changes of nokia: %on_change"),
     ]:
         told = failure(kernel, source)
         assert told.startswith(complaint), told
+        assert complaint.startswith("ConnectionFailed") or "\n" not in told
         assert "Traceback" not in told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 
@@ -38,6 +39,12 @@ def test_the_page_is_told_of_each_part(dashboard: Dashboard) -> None:
     assert [each["model"] for each in told] == [
         widget.model_id for widget in parts(dashboard).values()
     ]
+
+
+def test_one_that_is_refused_its_arguments_goes_in_silence() -> None:
+    with pytest.raises(TypeError, match="watcher"):
+        Dashboard()  # type: ignore[call-arg]
+    gc.collect()  # pytest takes an error of its `__del__` for ours
 
 
 def test_every_part_is_an_attribute_named_after_its_class(dashboard: Dashboard) -> None:
