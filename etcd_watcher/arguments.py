@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
+from typing import TypeGuard
 
 from etcd_watcher.table import one_line
 
@@ -21,6 +23,7 @@ __all__ = [
     "check_type",
     "check_until",
     "check_value",
+    "is_whole",
     "name_of",
     "seconds",
     "several",
@@ -71,9 +74,14 @@ def check_key(key: object, *, prefix: bool = False) -> None:
         raise ValueError("a key is empty: name one")
 
 
+def is_whole(number: object, least: int, most: float = inf) -> TypeGuard[int]:
+    """Tell whether something is a whole number within bounds; True and False are none."""
+    return isinstance(number, int) and not isinstance(number, bool) and least <= number <= most
+
+
 def check_limit(limit: object) -> None:
     """Check how many keys are wanted at the most."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+    if not is_whole(limit, 1):
         raise ValueError(f"limit={limit!r}: give a number of keys, 1 or more")
 
 
@@ -104,13 +112,13 @@ def seconds(name: str, value: object) -> float:
 
 def check_revision(revision: object) -> None:
     """Check a revision."""
-    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 1:
+    if not is_whole(revision, 1):
         raise ValueError(f"revision {revision!r}: give a whole number, 1 or more")
 
 
 def check_since(since: object) -> None:
     """Check a revision to begin with; None is none."""
-    if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 1):
+    if since is not None and not is_whole(since, 1):
         raise ValueError(f"since={since!r}: give a revision, 1 or more")
 
 
@@ -118,7 +126,7 @@ def check_until(since: object, until: object) -> None:
     """Check a revision to end with; None is none."""
     if until is None:
         return
-    if isinstance(until, bool) or not isinstance(until, int) or until < 1:
+    if not is_whole(until, 1):
         raise ValueError(f"until={until!r}: give a revision, 1 or more")
     if isinstance(since, int) and since > until:
         raise ValueError(f"since={since} comes after until={until}")
@@ -128,19 +136,19 @@ def check_history_watchers(watchers: object) -> None:
     """Check how many watchers may read the past at one time; None is the usual number."""
     if watchers is None:
         return
-    if isinstance(watchers, bool) or not isinstance(watchers, int) or not 1 <= watchers <= 100:  # noqa: PLR2004
+    if not is_whole(watchers, 1, 100):
         raise ValueError(f"history_watchers={watchers!r}: give a whole number, 1 to 100")
 
 
 def check_room(name: str, room: object) -> None:
     """Check how many records, or bytes, are wanted."""
-    if isinstance(room, bool) or not isinstance(room, int) or room < 1:
+    if not is_whole(room, 1):
         raise ValueError(f"{name}={room!r}: give a whole number, 1 or more")
 
 
 def check_last_revision(revision: object) -> None:
     """Check the last revision of a key; 0 for one that is not there."""
-    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+    if not is_whole(revision, 0):
         raise ValueError(
             f"revision={revision!r}: give the key's last revision, as read(key).revision, or 0 for "
             "a key that must not be there"
@@ -149,7 +157,7 @@ def check_last_revision(revision: object) -> None:
 
 def check_ttl(ttl: object) -> None:
     """Check a time to live; None is none."""
-    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int) or ttl < 1):
+    if ttl is not None and not is_whole(ttl, 1):
         raise ValueError(f"ttl={ttl!r}: give whole seconds, 1 or more")
 
 

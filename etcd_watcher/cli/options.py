@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from math import inf, isfinite
 from typing import Any, NoReturn
 
+from etcd_watcher.cli.port import HIGHEST
+
 __all__ = ["parse"]
 
 APIS = ("auto", "v2", "v3")
-
-HIGHEST = 65_535
-"""Port."""
 
 EXAMPLES = """\
 examples:

@@ -9,9 +9,10 @@ import socket
 from etcd_watcher.cli.lines import say
 from etcd_watcher.errors import EtcdWatcherError
 
-__all__ = ["port_to_serve_on"]
+__all__ = ["HIGHEST", "port_to_serve_on"]
 
 HIGHEST = 65_535
+"""The last port that there is."""
 
 TRIES = 50
 """As many ports as Jupyter's servers try."""

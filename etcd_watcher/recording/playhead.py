@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable
 
+from etcd_watcher.arguments import is_whole
+
 __all__ = ["Playhead", "check_speed", "check_whole"]
 
 
@@ -22,7 +24,7 @@ def check_speed(speed: object) -> float:
 
 def check_whole(what: str, number: object, least: int) -> None:
     """Check a whole number."""
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+    if not is_whole(number, least):
         raise ValueError(f"{what}({number!r}): give a whole number, {least} or more")
 
 
