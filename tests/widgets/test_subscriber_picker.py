@@ -249,7 +249,7 @@ def test_many_are_bounded_and_found_by_name(watcher: Watcher, fresh_key: str) ->
     hands.draw()
     assert [each["name"] for each in hands.state["columns"]] == ["P7"]
     assert len(hands.state["rows"]) == 3
-    hands.say(ask="find", text="-9")
+    hands.say(ask="find", text=f"{fresh_key}-9")
     hands.draw()
     assert [each["text"] for each in hands.state["rows"]] == [f"{fresh_key}-9"]
     assert len(hands.state["columns"]) == 2
