@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Self
 
 import psutil
@@ -27,8 +28,7 @@ SETTLE = 0.3
 """Seconds at the beginning of each that do not count."""
 
 RATE = 2000
-"""Events a second, ten in a transaction: two thousand puts a second from Python leave two cores
-nothing to deliver them with."""
+"""Events a second."""
 
 
 class Fast:
@@ -62,36 +62,53 @@ def p99(delays: list[float]) -> float:
     return sorted(delays)[int(len(delays) * 0.99)]
 
 
-def test_a_fast_subscriber_is_as_quick_beside_a_slow_one(etcd: LocalEtcd) -> None:
+@pytest.fixture
+def little_garbage() -> Iterator[None]:
+    """Have Python's collector pass over what pytest has loaded.
+
+    Else looking through it stops all threads for 50 ms now and then, and whether that is while the
+    fast one is alone or not decides what is its p99.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("little_garbage")
+@pytest.mark.parametrize("together", [1, 10])
+def test_a_fast_subscriber_is_as_quick_beside_a_slow_one(etcd: LocalEtcd, together: int) -> None:
     """In the same run, in turn, so that whatever else the machine does is done to both."""
-    fast, slow = Fast(), Slow()
+    fast = Fast()
     alone: list[float] = []
     beside: list[float] = []
     with Watcher(etcd.url, api="v3") as watcher:
         watcher.on("k/", prefix=True)(fast)
-        with Flood([etcd.url], RATE, 2 * ROUNDS * SECONDS + 5, size=30, together=10) as flood:
+        seconds = 2 * ROUNDS * SECONDS + 5
+        with Flood([etcd.url], RATE, seconds, size=30, together=together) as flood:
             watcher.wait_for("k/", prefix=True, timeout=60)
-            for _ in range(ROUNDS):
+            for number in range(ROUNDS):
                 alone += measured(fast)
-                watcher.unregister("k/", slow)
-                slow.hurry.set()
                 slow = Slow()
                 watcher.on("k/", prefix=True)(slow)
                 begun = watcher._store.revision(10)
                 beside += measured(fast)
-            behind = watcher.delivery(slow).lagging
+                behind = watcher.delivery(slow).lagging
+                if number < ROUNDS - 1:  # the last one goes on to the end
+                    watcher.unregister("k/", slow)
+                    slow.hurry.set()
             acknowledged = flood.join()
         slow.hurry.set()
         watcher.sync(timeout=120)
     rate = len(beside) / (ROUNDS * (SECONDS - SETTLE))
     print(  # noqa: T201 - the figures for docs/robustness.md
-        f"\n{rate:.0f} events/s; p99 alone {1000 * p99(alone):.2f} ms, beside a slow one "
-        f"{1000 * p99(beside):.2f} ms: {p99(beside) / p99(alone):.2f} times; the slow one was "
-        f"{behind:,} behind, and was told of {len(slow.revisions):,} events"
+        f"\n{rate:.0f} events/s, {together} in a transaction; p99 alone {1000 * p99(alone):.2f} ms, "
+        f"beside a slow one {1000 * p99(beside):.2f} ms: {p99(beside) / p99(alone):.2f} times; the "
+        f"slow one was {behind:,} behind, and was told of {len(slow.revisions):,} events"
     )
     assert behind > 100
     assert slow.revisions == sorted(slow.revisions)
-    assert len(slow.revisions) == 10 * len(set(slow.revisions))
+    assert len(slow.revisions) == together * len(set(slow.revisions))
     due = {each.revision for each in acknowledged if each.revision > begun}
     assert due <= set(slow.revisions)
     assert p99(beside) <= 1.3 * p99(alone)
