@@ -13,10 +13,10 @@ nbval := --nbval --nbval-current-env --nbval-cell-timeout=60
 # servers of its own. One after another, for a debugger: PYTEST_ARGS="-n 0 --pdb".
 at_once := -n 3 --dist loadfile
 
-# JupyterLab takes its settings from tools/jupyter (no news, no look-ups), its kernel from this
+# JupyterLab takes its settings from the command's (no news, no look-ups), its kernel from this
 # environment even where a kernel of the same name is installed for the user, and runs as root only
 # when told.
-lab := JUPYTER_CONFIG_PATH=$(CURDIR)/tools/jupyter JUPYTER_PREFER_ENV_PATH=1 $(run) -m jupyterlab \
+lab := JUPYTER_CONFIG_PATH=$(CURDIR)/etcd_watcher/cli/jupyter JUPYTER_PREFER_ENV_PATH=1 $(run) -m jupyterlab \
 	$(if $(filter 0,$(shell id -u)),--allow-root)
 
 export PYTHON

@@ -55,7 +55,7 @@ def running_lab(home: Path) -> Iterator[Lab]:
         "ETCD_WATCHER_UI": mark,  # inherited by all that it starts
         "HOME": str(home),
         "JUPYTER_CONFIG_DIR": str(home / "config"),
-        "JUPYTER_CONFIG_PATH": str(ROOT / "tools/jupyter"),
+        "JUPYTER_CONFIG_PATH": str(ROOT / "etcd_watcher/cli/jupyter"),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(runtime),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
