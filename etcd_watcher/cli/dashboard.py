@@ -54,4 +54,7 @@ def opened() -> Any:
     except EtcdWatcherError as error:
         print(error)  # noqa: T201 - on the page
         return None
-    return Dashboard(watcher, read_only=wanted["read_only"])
+    dashboard = Dashboard(watcher, read_only=wanted["read_only"])
+    if wanted["prefix"] and len(wanted["keys"]) == 1:
+        dashboard.revision_slider.prefix = wanted["keys"][0]
+    return dashboard

@@ -14,13 +14,7 @@ from etcd_watcher.cli.port import port_to_serve_on
 
 __all__ = ["run"]
 
-NEW = """\
-from etcd_watcher import Watcher
-from etcd_watcher.widgets import Dashboard
-
-watcher = Watcher({given})
-Dashboard(watcher)
-"""
+HERE = Path(__file__).parent
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,26 +32,17 @@ def run(options: argparse.Namespace) -> int:
             say(f"{path} is new: run its cell to see the dashboard")
         arguments.append(str(path))
     environment = environment_for(options, os.environ)
+    # No news and no look-ups, and nobody is asked whether to have them.
+    settings = [environment.get("JUPYTER_CONFIG_PATH"), str(HERE / "jupyter")]
+    environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
     become([sys.executable, "-m", "etcd_watcher.cli.serving", "lab", *arguments], environment)
     raise AssertionError("that does not return")
 
 
 def new_notebook(api: str) -> str:
     """Give a notebook that shows the dashboard of `Watcher()`: it holds no address and no password."""
-    source = NEW.format(given="" if api == "auto" else f'api="{api}"')
-    cell: dict[str, object] = {
-        "cell_type": "code",
-        "execution_count": None,
-        "id": "dashboard",
-        "metadata": {},
-        "outputs": [],
-        "source": source.strip().splitlines(keepends=True),
-    }
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    notebook = {
-        "cells": [cell],
-        "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
+    notebook = json.loads((HERE / "lab.ipynb").read_text(encoding="utf-8"))
+    if api != "auto":
+        source = notebook["cells"][0]["source"]
+        source[:] = [line.replace("Watcher()", f'Watcher(api="{api}")') for line in source]
     return json.dumps(notebook, indent=1) + "\n"

@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import warnings
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from types import FrameType
 
 from etcd_watcher.cli.lines import say
 from etcd_watcher.cli.signals import die_of
+from etcd_watcher.cli.unseen import LOOK_EVERY, UnseenKernels
 
 __all__ = ["main"]
 
@@ -66,10 +68,11 @@ def serve_lab(arguments: Sequence[str], ending: Ending, ignored: Sequence[signal
     """Be JupyterLab."""
     from jupyterlab.labapp import LabApp  # noqa: PLC0415 - one of the two is installed
 
-    given = ["--ServerApp.ip=127.0.0.1", *arguments]
+    given = ["--ServerApp.ip=127.0.0.1", "--Application.log_level=WARN", *arguments]
     if os.geteuid() == 0:
         given.append("--allow-root")
-    server = LabApp.initialize_server(given)
+    with warnings.catch_warnings(record=True):  # it warns itself of its server's settings
+        server = LabApp.initialize_server(given)
     _ignore(ignored)
     ending.stop_with(lambda: server.stop(from_signal=True))
     server.start()
@@ -79,7 +82,7 @@ def serve_dashboard(
     arguments: Sequence[str], ending: Ending, ignored: Sequence[signal.Signals]
 ) -> None:
     """Be Voila, with the dashboard as its only page."""
-    from tornado.ioloop import IOLoop  # noqa: PLC0415
+    from tornado.ioloop import IOLoop, PeriodicCallback  # noqa: PLC0415
     from voila.app import Voila  # noqa: PLC0415
 
     class Page(Voila):  # type: ignore[misc]  # it has no types
@@ -89,6 +92,7 @@ def serve_dashboard(
             self.ioloop = IOLoop.current()
             _ignore(ignored)
             ending.stop_with(lambda: self.ioloop.add_callback_from_signal(self.ioloop.stop))
+            PeriodicCallback(UnseenKernels(self.kernel_manager).look, LOOK_EVERY * 1000).start()
             super().listen()
 
         def launch_browser(self) -> None:

@@ -138,9 +138,9 @@ class RevisionSlider(LiveWidget):
         if self._open:
             with renderer.lock:
                 self._forget_all()
-                self._begun = False
                 self.moment = None
-                self._begin()
+                if self._begun:
+                    self._look_back()
                 if self.revision is not None:
                     self._look_at(self.revision)
 

@@ -7,9 +7,11 @@ import errno
 import http.cookiejar
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,8 @@ import psutil
 import pytest
 
 from etcd_watcher import LocalEtcd
+from etcd_watcher.cli.dashboard import opened
+from etcd_watcher.cli.lab import new_notebook
 from etcd_watcher.cli.port import port_to_serve_on
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local.ports import free_ports
@@ -84,7 +88,12 @@ class Served:
 
     def kernels(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [each for each in children if "ipykernel_launcher" in each.cmdline()]
+        found = []
+        for each in children:
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                if "ipykernel_launcher" in each.cmdline():
+                    found.append(each)
+        return found
 
     def end(self, number: int) -> None:
         """Send a signal, and see that nothing is left."""
@@ -162,6 +171,9 @@ def test_lab_hands_the_server_to_its_kernels_tells_nobody_and_ends_with_them(
         *["--endpoints", "http://127.0.0.1:1", "--user", "luis", "--password", SECRET],
     )
     open_kernel(served.address())
+    assert "Warning" not in served.said()
+    assert "[I " not in served.said(), "nothing but the address"
+    assert re.search(r'"disabledExtensions": \[[^]]*:announcements"', page(served.address()))
     assert eventually(lambda: bool(served.kernels()), PATIENCE)
     (kernel,) = served.kernels()
     environment = kernel.environ()
@@ -199,6 +211,38 @@ def test_the_dashboard_is_a_page_for_who_has_its_address(
     served.end(number)
     assert "Traceback" not in served.said()
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+IMPATIENT = """
+import sys
+from etcd_watcher.cli import serving, unseen
+unseen.PATIENCE, serving.LOOK_EVERY = 1.0, 0.2
+serving.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_the_kernel_of_a_page_that_went_without_a_word_ends(
+    environment: dict[str, str], home: dict[str, str], tmp_path: Path
+) -> None:
+    wanted = {"api": "v3", "keys": [], "prefix": False, "read_only": None}
+    log = tmp_path / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", IMPATIENT, "dashboard", "--no-browser"],
+            env=environment | home | {"ETCD_WATCHER_DASHBOARD": json.dumps(wanted)},
+            cwd=tmp_path,
+            stdout=output,
+            stderr=output,
+        )
+    served = Served(process, log)
+    try:
+        page(served.address())  # whatever reads it has no script that would connect
+        assert eventually(lambda: served.kernels() == [], PATIENCE)
+        assert "Dashboard()" in page(served.address()), "and the next one has its own"
+        assert "Traceback" not in served.said()
+    finally:
+        served.end(signal.SIGTERM)
 
 
 @pytest.mark.slow
@@ -283,6 +327,27 @@ def test_a_port_that_one_may_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(socket.socket, "bind", bind)
     with pytest.raises(EtcdWatcherError, match=r"port 80 .*Permission denied.* from 1024 on"):
         port_to_serve_on(80)
+
+
+def test_with_one_prefix_the_past_has_its_keys_alone(
+    monkeypatch: pytest.MonkeyPatch, etcd: LocalEtcd, fresh_key: str
+) -> None:
+    wanted = {"api": "v3", "keys": [fresh_key], "prefix": True, "read_only": None}
+    monkeypatch.setenv("ETCD_WATCHER_DASHBOARD", json.dumps(wanted))
+    monkeypatch.setenv("ETCDCTL_ENDPOINTS", etcd.url)
+    dashboard = opened()
+    try:
+        assert dashboard.revision_slider.prefix == fresh_key
+        assert dashboard.watcher.keys == [fresh_key]
+    finally:
+        dashboard.close()
+        dashboard.watcher.close()
+
+
+def test_a_new_notebook_names_the_api_that_was_asked_for() -> None:
+    for api, watcher in (("auto", "Watcher()"), ("v2", 'Watcher(api="v2")')):
+        (cell,) = json.loads(new_notebook(api))["cells"]
+        assert f"watcher = {watcher}\n" in cell["source"]
 
 
 def test_what_is_no_notebook_is_refused(run: Run) -> None:
