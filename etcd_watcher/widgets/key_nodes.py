@@ -229,6 +229,7 @@ class KeyNodes:
     def fold(self, node: KeyNode) -> None:
         """Forget what is below a folder."""
         node.opened = False
+        node.room = MOST_CHILDREN
         node.listing = node.more = None
         node.note = ""
         for child in list(node.children):

@@ -155,9 +155,8 @@ class KeyTree(LiveWidget):
         self._hurry, self._told_at = False, now
         nodes = self._nodes
         selected = self._selected()
-        told = [
-            node for node in nodes.changed if node.number not in self._sent or self._is_seen(node)
-        ]
+        sent, seen = self._sent, self._seen
+        told = [each for each in nodes.changed if each.number not in sent or each.number in seen]
         message: Message = {}
         if told:
             message["nodes"] = [self._node(node, now) for node in told]
@@ -189,9 +188,6 @@ class KeyTree(LiveWidget):
             "order": self._order([node for node in nodes if node.children]),
             "selected": self._selected_told,
         }
-
-    def _is_seen(self, node: KeyNode) -> bool:
-        return node.number in self._seen
 
     @staticmethod
     def _order(folders: object) -> Message:
@@ -261,16 +257,14 @@ class KeyTree(LiveWidget):
 
     def _list(self, node: KeyNode, after: bytes | None = None) -> None:
         self._nodes.begin_listing(node)
-        past = self._past
+        separator, past = self._nodes.separator, self._past
+        limit = node.room if after is None else MOST_CHILDREN
         if past is not None:
-            separator = self._nodes.separator
-            level = list_level(past.page, node.raw, separator, after, MOST_CHILDREN)
+            level = list_level(past.page, node.raw, separator, after, limit)
             self._nodes.take_level(node, level, first=after is None)
             past.fill(self._nodes, node)
             return
-        question = partial(
-            list_level, self._page_of_keys, node.raw, self._nodes.separator, after, MOST_CHILDREN
-        )
+        question = partial(list_level, self._page_of_keys, node.raw, separator, after, limit)
         nodes, until = self._nodes, self._cursor.position
 
         def take(level: Level) -> None:
@@ -281,7 +275,7 @@ class KeyTree(LiveWidget):
 
         def fail(error: Exception) -> None:
             if self._awaits(nodes, node):
-                nodes.fail_listing(node, f"not listed: {cell(str(error).encode())}")
+                nodes.fail_listing(node, f"Not listed: {cell(str(error).encode())}")
                 self._hurry = True
 
         asker.ask(self, ("list", node.number), question, take, fail)
@@ -357,8 +351,16 @@ class KeyTree(LiveWidget):
 
     # What the page asks for.
 
+    def refresh(self) -> None:
+        """List the open folders again: what happens to keys that nobody watches is not told."""
+        with renderer.lock:
+            self._list_again()
+            self._hurry = True
+
     def _heard(self, message: Message) -> None:
         match message:
+            case {"ask": "refresh"}:
+                self.refresh()
             case {"ask": "see", "nodes": list(numbers)}:
                 self._seen = dict.fromkeys(
                     number for number in numbers[:MOST_SEEN] if isinstance(number, int)
@@ -378,7 +380,7 @@ class KeyTree(LiveWidget):
             self.select(node.raw, folder=node.folder and node is not self._nodes.root)
         elif node.folder and what in {"unfold", "more"}:
             if len(self._nodes) >= MOST_NODES:
-                node.note = "fold something else first: the tree is large"
+                node.note = "Fold something else first: the tree is large."
                 self._nodes.changed[node] = None
             elif what == "unfold" and not node.opened:
                 self._list(node)

@@ -313,6 +313,27 @@ def test_a_large_folder_shows_a_part_and_more_on_demand(
     assert not tree.nodes[tree.root]["more"]
 
 
+def test_keys_that_nobody_watches_are_listed_again_when_asked_for(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("etcd_watcher.widgets.key_nodes.MOST_CHILDREN", 3)
+    monkeypatch.setattr(key_tree_module, "MOST_CHILDREN", 3)
+    tree, watcher = plant("a", "b/c", "d", "e")
+    tree.do("more")
+    tree.do("unfold", "b/")
+    watcher.values[b"b/new"] = watcher.values[b"new"] = b"without a word"
+    del watcher.values[b"e"]
+    tree.draw()
+    assert tree.names() == ["a", "b/", "d", "e"]
+    tree.tree._take(tree.tree, {"ask": "refresh"}, [])
+    tree.answer_and_draw()
+    assert (tree.names(), tree.names("b/")) == (["a", "b/", "d", "new"], ["c", "new"])
+    watcher.values[b"b/newer"] = b""
+    tree.tree.refresh()
+    tree.answer_and_draw()
+    assert tree.names("b/") == ["c", "new", "newer"]
+
+
 def test_a_tree_that_has_grown_large_unfolds_no_further(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +341,7 @@ def test_a_tree_that_has_grown_large_unfolds_no_further(
     monkeypatch.setattr(key_tree_module, "MOST_NODES", 3)
     tree.do("unfold", "a/")
     tree.see(("a/",))
-    assert "fold something else" in tree.node("a/")["note"]
+    assert "Fold something else" in tree.node("a/")["note"]
     assert not tree.node("a/")["open"]
 
 
@@ -331,7 +352,7 @@ def test_what_cannot_be_listed_says_why_and_is_asked_again_when_the_server_is_ba
     tree.see(("a/",))
     watcher.down = True
     tree.do("unfold", "a/")
-    assert tree.node("a/")["note"] == "not listed: nobody there"
+    assert tree.node("a/")["note"] == "Not listed: nobody there"
     watcher.down = False
     watcher.journal.append([Status("reconnecting"), Status("connected")])
     tree.answer_and_draw()

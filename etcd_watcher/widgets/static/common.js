@@ -230,31 +230,33 @@ async function copy(text) {
 
 /** The elements of the rows in sight, used again and again: the page never has more.
  *
- * show(from, to, fill): have these rows, and call fill(element, number) for each. A row keeps its
- * element for as long as it is in sight: fewer changes, and a screen reader's place stays.
- * of(number): the element of a row in sight. */
+ * show(keys, fill): have a row for each of these, and call fill(element, place) for each. What a key
+ * names keeps its element for as long as it is in sight: fewer changes, a screen reader's place
+ * stays, and a click meets what was aimed at.
+ * of(key): the element of a row in sight. */
 function rowPool(canvas, make) {
-  const pool = [];
+  const pool = new Map();
   return {
-    show(from, to, fill) {
-      while (pool.length < to - from) {
-        const row = make();
-        row.id = uniqueId("row");
-        pool.push(row);
-        canvas.append(row);
-      }
-      while (pool.length > Math.max(0, to - from)) pool.pop().remove();
-      const kept = new Map(pool.map((row) => [row.number, row]));
-      const spare = pool.filter((row) => !(row.number >= from && row.number < to));
-      for (let number = from; number < to; number += 1) {
-        const row = kept.get(number) ?? spare.pop();
-        if (row.number !== number) {
-          row.number = number;
-          row.shown = undefined;
+    show(keys, fill) {
+      const wanted = new Set(keys);
+      const spare = [];
+      for (const [key, row] of pool) {
+        if (!wanted.has(key)) {
+          pool.delete(key);
+          spare.push(row);
         }
-        fill(row, number);
       }
+      keys.forEach((key, place) => {
+        if (!pool.has(key)) {
+          const row = spare.pop() ?? canvas.appendChild(make());
+          row.id ||= uniqueId("row");
+          row.shown = undefined;
+          pool.set(key, row);
+        }
+        fill(pool.get(key), place);
+      });
+      for (const row of spare) row.remove();
     },
-    of: (number) => pool.find((row) => row.number === number),
+    of: (key) => pool.get(key),
   };
 }

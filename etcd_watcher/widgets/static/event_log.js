@@ -336,8 +336,11 @@ function grid(el, state, ask, model, updateSoon) {
 
     const from = Math.max(state.first, state.first + Math.floor(box.scrollTop / ROW) - SPARE);
     const to = Math.min(end(), from + visible() + 2 * SPARE);
-    pool.show(from, to, (row, number) =>
-      fillRow(row, number, state.rows.get(number), state.first, active === number));
+    const numbers = Array.from({ length: Math.max(0, to - from) }, (_, place) => from + place);
+    pool.show(numbers, (row, place) => {
+      row.number = numbers[place];
+      fillRow(row, row.number, state.rows.get(row.number), state.first, active === row.number);
+    });
     if (active !== null && active < state.first) active = null;
     const current = active === null ? undefined : pool.of(active);
     setAttribute(box, "aria-activedescendant", current?.id ?? null);

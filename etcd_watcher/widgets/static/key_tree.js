@@ -52,6 +52,11 @@ function layOut(state) {
   return rows;
 }
 
+/** What names a row, wherever it is. */
+function keyOf(row) {
+  return row.more ? `more of ${row.id}` : row.id;
+}
+
 function render({ el, state, ask, model, update: updateSoon }) {
   el.classList.add("ew-tree");
   const heard = h("div", { class: "ew-heard", role: "status" });
@@ -62,7 +67,11 @@ function render({ el, state, ask, model, update: updateSoon }) {
     class: "ew-box", role: "treegrid", tabindex: "0", "aria-label": "Keys",
     "aria-colcount": COLUMNS.length,
   }, h("div", { role: "rowgroup", class: "ew-headgroup" }, head), canvas);
-  el.append(box, heard);
+  const refresh = button("Refresh", () => {
+    ask({ ask: "refresh" });
+    setText(heard, "Listed again");
+  }, { title: "List the open folders again: of keys that nobody watches, changes are not told" });
+  el.append(box, h("div", { class: "ew-bar" }, refresh), heard);
   const pool = rowPool(canvas, makeRow);
   let rows = [];
   let shape = -1;
@@ -173,10 +182,13 @@ function render({ el, state, ask, model, update: updateSoon }) {
       const from = Math.max(0, Math.floor(box.scrollTop / ROW) - SPARE);
       const to = Math.min(rows.length, from + visible() + 2 * SPARE);
       const hasFocus = document.activeElement === box;
-      pool.show(from, to, (element, index) =>
-        fillRow(element, rows[index], index, state, hasFocus && index === active));
-      setAttribute(box, "aria-activedescendant", pool.of(active)?.id ?? null);
-      const inSight = rows.slice(from, to).filter((row) => !row.more).map((row) => row.id);
+      const visibleRows = rows.slice(from, to);
+      pool.show(visibleRows.map(keyOf), (element, place) => {
+        element.number = from + place;
+        fillRow(element, visibleRows[place], from + place, state, hasFocus && from + place === active);
+      });
+      setAttribute(box, "aria-activedescendant", (rows[active] && pool.of(keyOf(rows[active]))?.id) ?? null);
+      const inSight = visibleRows.filter((row) => !row.more).map((row) => row.id);
       const text = inSight.join();
       if (text !== seen) {
         seen = text;
