@@ -7,7 +7,7 @@ from typing import Any
 
 from anywidget import AnyWidget
 from IPython.display import display
-from traitlets import Bool, Unicode
+from traitlets import Bool, TraitError, Unicode
 
 from etcd_watcher.interactive import when_run_again
 from etcd_watcher.watcher import Watcher
@@ -78,7 +78,11 @@ class LiveWidget(AnyWidget):
         """Where it was displayed with `save_state=True`."""
         self.part_of: LiveWidget | None = None
         """A widget that this one is a part of, and is saved with."""
-        super().__init__(**settings)
+        try:
+            super().__init__(**settings)
+        except TraitError as error:
+            # A cell shows what was wrong, not where in traitlets it was found.
+            raise error.with_traceback(None) from None
         self._let_subshells_listen()
         self._start()
         self.on_msg(self._take)

@@ -108,8 +108,9 @@ def test_an_unknown_keyword_names_the_nearest_right_one(fake_watcher: Watcher) -
 
 
 def test_a_setting_that_cannot_be_is_refused(fake_watcher: Watcher) -> None:
-    with pytest.raises(TraitError, match="step"):
+    with pytest.raises(TraitError, match="step") as refused:
         Tally(fake_watcher, step="two")
+    assert len(refused.traceback) == 2, "the call, and ours: a cell shows it in full"
     with pytest.raises(TraitError, match="step"):
         Tally(fake_watcher, step=0)
 
