@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from tests.ui.lab import NotebookPage
 from tests.ui.parts import card
@@ -40,8 +40,19 @@ watcher.register("b", eva, "plot")
 """
 
 
-def lines(board: Locator) -> list[str]:
-    return [line for line in board.inner_text().splitlines() if line.strip()]
+WRITE = """
+import time
+for number in range({first}, {first} + 6):
+    print("the cell says", number)
+    watcher.put("a", str(number))
+    watcher.put("b", str(number + 100))
+    time.sleep(0.1)
+watcher.sync()
+"""
+
+
+def said_by_the_cell(first: int) -> str:
+    return "".join(f"the cell says {number}\n" for number in range(first, first + 6))
 
 
 def test_every_line_lands_where_it_belongs(open_cells: Open) -> None:
@@ -49,15 +60,7 @@ def test_every_line_lands_where_it_belongs(open_cells: Open) -> None:
         SET_UP,
         "CallbackBoard(watcher)",
         TWO_SUBSCRIBERS,
-        """
-        import time
-        for number in range(6):
-            print("the cell says", number)
-            watcher.put("a", str(number))
-            watcher.put("b", str(number + 100))
-            time.sleep(0.1)
-        watcher.sync()
-        """,
+        WRITE.format(first=0),
     )
     notebook.run_all()
     assert not notebook.errors()
@@ -80,11 +83,20 @@ def test_every_line_lands_where_it_belongs(open_cells: Open) -> None:
 
     check()
     cells = notebook.outputs()
-    said = "".join(each.get("text", "") for each in cells[3])
-    assert said == "".join(f"the cell says {number}\n" for number in range(6))
+    assert "".join(each.get("text", "") for each in cells[3]) == said_by_the_cell(0)
     assert [len(each) for each in cells] == [0, 1, 0, 1]
     notebook.save_and_reload()
     check()
+
+    # What comes after that lands there, too, beside a cell that prints meanwhile.
+    notebook.run_new_cell(WRITE.format(first=6))
+    assert notebook.outputs()[-1][0]["text"] == said_by_the_cell(6)
+    for name, last in (("Ana", 11), ("Eva", 111)):
+        mine = card(page, name)
+        expect(mine).to_contain_text(f"{name} plots {last}")
+        expect(mine).to_contain_text(f"ValueError: {last} is odd")
+        expect(mine).to_contain_text("6 failed")
+        expect(mine).not_to_contain_text("the cell says")
 
     # It is bounded, and says so; it is folded and emptied.
     notebook.run_new_cell(

@@ -191,6 +191,93 @@ def test_all_of_it_with_the_keyboard(dashboard: NotebookPage, etcd: LocalEtcd) -
     expect(card(page, "Luis")).to_be_hidden()
 
 
+def test_tab_leads_to_all_that_can_be_used(
+    open_cells: Open, etcd: LocalEtcd, tmp_path: Path
+) -> None:
+    notebook = opened(open_cells, etcd, "v3")
+    page = notebook.page
+    add_key(page, "nokia")
+    make(page, "Luis")
+    subscribed(page, "Luis", "nokia")
+    etcd.put("nokia", "news")
+    expect(card(page, "Luis")).to_contain_text("nokia = news")
+    grid(page).get_by_text("news").click()  # opens the event
+    expect(page.get_by_role("region", name="Opened event")).to_be_visible()
+    node(page, "redhat").click()
+    expect(page.get_by_role("button", name="Put redhat")).to_be_visible()
+    etcd.put("shop/tea", "green")
+    etcd.delete("shop/tea")
+    page.get_by_role("button", name="Past", exact=True).click()
+    expect(page.get_by_role("button", name="Restore shop/tea")).to_be_visible()
+
+    usable = page.evaluate(USABLE)
+    assert len(usable) > 50
+    page.get_by_role("button", name="Full screen").focus()
+    for _ in range(3 * len(usable)):
+        page.keyboard.press("Tab")
+        if not page.evaluate("document.activeElement.closest('.ew-dashboard') !== null"):
+            break
+    left_out = page.evaluate("window.usable.filter(each => !window.reached.has(each)).map(nameOf)")
+    assert left_out == []
+
+
+USABLE = """() => {
+    window.nameOf = each => `${each.tagName} ${each.ariaLabel ?? each.innerText}`;
+    window.reached = new Set();
+    const whole = document.querySelector('.ew-dashboard');
+    whole.addEventListener('focusin', event => window.reached.add(event.target));
+    const parts = 'button, input, select, textarea, a[href], [tabindex], [role=slider], [role=grid]';
+    window.usable = [...whole.querySelectorAll(parts)].filter(each =>
+        each.checkVisibility({ visibilityProperty: true }) && !each.disabled
+        && !each.closest('.jp-OutputArea, [disabled]')?.matches('.ew-card *'));
+    return window.usable.map(nameOf);
+}"""
+
+
+def test_a_second_view_shows_the_same_and_outlives_the_first(
+    open_cells: Open, etcd: LocalEtcd
+) -> None:
+    notebook = open_cells(
+        SET_UP.format(url=etcd.url, api="v3").replace("\nDashboard", "\nshown = Dashboard"),
+        "shown",
+        "shown",
+    )
+    notebook.run_all()
+    page = notebook.page
+    page.set_viewport_size({"width": 1100, "height": 4400})  # JupyterLab hides cells out of sight
+    both = page.get_by_role("region", name="etcd dashboard")
+    expect(both).to_have_count(2)
+    first, second = both.first, both.last
+    second.get_by_role("combobox", name="Watch a key").fill("nokia")
+    second.get_by_role("option").filter(has_text="nokia").first.click()
+    second.get_by_role("textbox", name="New subscriber").fill("Luis")
+    second.get_by_role("button", name="Make").click()
+    first.get_by_role("checkbox", name="Luis is told of nokia").check()
+    expect(second.get_by_role("checkbox", name="Luis is told of nokia")).to_be_checked()
+    etcd.put("nokia", "once")
+    for each in (first, second):
+        luis = each.get_by_role("region", name="Luis", exact=True)
+        expect(luis.get_by_text("Luis: nokia = once")).to_have_count(1)
+        expect(each.get_by_role("grid", name="Events")).to_contain_text("once")
+    first.get_by_role("button", name="Callbacks").click()
+    expect(second.get_by_role("button", name="Callbacks")).to_have_attribute(
+        "aria-expanded", "false"
+    )
+    second.get_by_role("button", name="Callbacks").click()
+
+    notebook.page.evaluate(
+        """() => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            notebook.activeCellIndex = 1;
+            return window.jupyterapp.commands.execute('notebook:clear-cell-output');
+        }"""
+    )
+    expect(both).to_have_count(1)
+    etcd.put("nokia", "again")
+    expect(card(page, "Luis").get_by_text("Luis: nokia = again")).to_have_count(1)
+    expect(page.get_by_role("group", name="Events", exact=True)).to_contain_text("again")
+
+
 def tab_to(page: Page, target: Locator, *, back: bool = False) -> None:
     """Press Tab until something has the focus."""
     for _ in range(150):
