@@ -19,7 +19,13 @@ OURS = ".etcd-watcher"
 
 
 def change_theme(page: Page, *, dark: bool) -> None:
-    """Put JupyterLab in its light or its dark theme, and wait until it is."""
+    """Put JupyterLab in its light or its dark theme, and wait until it is.
+
+    JupyterLab 4.6 shows a splash screen meanwhile, as it does when it starts, and takes it out of
+    the page 200 ms later. Another one before that is taken out twice, and nobody catches that
+    ("removeChild").
+    """
+    no_splash(page)
     name = "JupyterLab Dark" if dark else "JupyterLab Light"
     page.evaluate(
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
@@ -39,8 +45,10 @@ def change_theme(page: Page, *, dark: bool) -> None:
         }""",
         arg=dark,
     )
-    # JupyterLab 4.6 takes its splash screen out of the page 200 ms later. Another change before
-    # that takes it out twice, and nobody catches that.
+    no_splash(page)
+
+
+def no_splash(page: Page) -> None:
     page.wait_for_selector("#jupyterlab-splash", state="detached")
 
 
