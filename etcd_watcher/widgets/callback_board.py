@@ -12,14 +12,15 @@ from typing import Any
 from traitlets import Int, Unicode
 
 from etcd_watcher._html import card_html
+from etcd_watcher.keys import to_bytes
 from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.subscriber import Delivery, WatchedKey, identity, recurring_name
-from etcd_watcher.table import one_line
 from etcd_watcher.widgets.assets import script, styles
 from etcd_watcher.widgets.base import LiveWidget, Message
 from etcd_watcher.widgets.names import name_of_callback, name_of_subscriber
 from etcd_watcher.widgets.output_routing import router
 from etcd_watcher.widgets.output_tail import Output, OutputTail
+from etcd_watcher.widgets.shown_text import cell
 
 __all__ = ["CallbackBoard"]
 
@@ -187,7 +188,7 @@ class CallbackBoard(LiveWidget):
         keys: dict[Hashable, tuple[Any, list[str]]] = {}
         for each in watched:
             for interest in each.interests:
-                shown = one_line(each.key, 60) + ("…" if each.prefix else "")
+                shown = cell(to_bytes(each.key), 60) + ("…" if each.prefix else "")
                 what = name_of_callback(interest.what)
                 keys.setdefault(identity(interest.who), (interest.who, []))[1].append(
                     f"{shown} → {what}"

@@ -17,7 +17,7 @@ def grid(page: Page) -> Locator:
 
 
 def rows(table: Locator) -> Locator:
-    """The rows of a table that are in the page, in no order, without its head."""
+    """The rows of a table that are in the page, from top to bottom, without its head."""
     return table.get_by_role("row").filter(has=table.page.get_by_role("gridcell"))
 
 

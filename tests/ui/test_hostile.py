@@ -126,6 +126,7 @@ def check_the_pickers(page: Page) -> None:
 def check_the_board(page: Page) -> None:
     anas = page.get_by_role("region", name=re.compile(f"^{re.escape(IMAGE)}"))
     expect(anas).to_contain_text(f"{len(HOSTILE) - 1} delivered")
+    expect(anas).to_contain_text(r"\xff\xfe not utf-8 → do_things")
     expect(anas).to_contain_text("</textarea></style><svg onload=window.hacked=1>")
     expect(card(page, r"nobody")).to_have_count(0)
 
@@ -176,7 +177,7 @@ def check_the_tree_and_what_follows_it(page: Page) -> None:
         (r"\xff\xfe not utf-8", r"\x80\x81\xc3(", r"added: \x80\x81\xc3("),
         (r"new\nline\ttab", "a\\r\nb\\u2028c", r"added: b\u2028c"),
     ]:
-        rows(tree(page)).filter(has_text=key).first.click()
+        rows(tree(page)).filter(has_text=key).last.click()  # the root has the last change, too
         expect(value).to_have_value(edited)
         expect(changed).to_contain_text(difference)
     rows(tree(page)).filter(has_text="longlong").first.click()

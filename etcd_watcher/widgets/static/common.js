@@ -244,18 +244,21 @@ function rowPool(canvas, make) {
         if (!wanted.has(key)) {
           pool.delete(key);
           spare.push(row);
+          row.remove();
         }
       }
       keys.forEach((key, place) => {
         if (!pool.has(key)) {
-          const row = spare.pop() ?? canvas.appendChild(make());
+          const row = spare.pop() ?? make();
           row.id ||= uniqueId("row");
           row.shown = undefined;
           pool.set(key, row);
         }
-        fill(pool.get(key), place);
+        const row = pool.get(key);
+        const there = canvas.children[place] ?? null; // a screen reader goes from one to the next
+        if (there !== row) canvas.insertBefore(row, there);
+        fill(row, place);
       });
-      for (const row of spare) row.remove();
     },
     of: (key) => pool.get(key),
   };
