@@ -17,6 +17,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from etcd_watcher.cli.lines import say
 from etcd_watcher.cli.signals import die_of
@@ -110,11 +111,17 @@ def serve_dashboard(
     page.initialize(
         [
             *(each for each in arguments if each != "--no-browser"),
-            *["--Voila.ip=127.0.0.1", "--Voila.log_level=WARN", str(notebook)],
+            *["--Voila.ip=127.0.0.1", "--Voila.log_level=ERROR", str(notebook)],
         ]
     )
     page.token = secrets.token_urlsafe(24)
+    page.voila_configuration.prelaunch_hook = _let_it_say_that_it_is_closed
     page.start()
+
+
+def _let_it_say_that_it_is_closed(handler: Any, **_: object) -> None:
+    """Give a page the cookie that it has to show then; Voila 0.5 itself does not."""
+    handler.xsrf_token  # noqa: B018 - which sets it
 
 
 def _ignore(ignored: Sequence[signal.Signals]) -> None:

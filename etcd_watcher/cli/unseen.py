@@ -1,6 +1,6 @@
 """A page's kernel ends when the page has not been there for a while.
 
-Voila's page tells its server that it is closed; a browser that crashed does not. Jupyter's own culling
+A page tells its server that it is closed; a browser that crashed does not. Jupyter's own culling
 would not do: what a widget draws counts as activity, so a kernel that watches a busy key would live
 for as long as its server.
 """

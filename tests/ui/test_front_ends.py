@@ -6,6 +6,7 @@ Notebook 7 and Voila are driven as a person does, by what is to be read on the p
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -25,6 +26,7 @@ from tests.ui.lab import (
     STOP_SECONDS,
     Lab,
     NotebookPage,
+    processes_with,
     wait_until,
 )
 from tests.ui.looks import take_picture
@@ -153,6 +155,7 @@ def address(etcd: LocalEtcd, tmp_path: Path) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--port", port, "--endpoints", etcd.url, "--api", "v3"],
+            env=os.environ | {"ETCD_WATCHER_PAGE_OF": etcd.url},
             stdout=output,
             stderr=output,
         )
@@ -184,6 +187,17 @@ def test_the_command_has_a_page_of_its_own(
     etcd.put("nokia", "news")
     expect(card).to_contain_text("Ana: nokia = news")
     take_picture(page, "command", tmp_path)
+
+    # Each page has a kernel of its own, which goes with it.
+    def kernels(number: int) -> bool | None:
+        return len(processes_with("ETCD_WATCHER_PAGE_OF", etcd.url)) == 1 + number or None
+
+    wait_until(lambda: kernels(1), STOP_SECONDS, "the page has one kernel")
+    page.reload(timeout=PATIENCE)
+    expect(whole).to_contain_text("connected", timeout=PATIENCE)
+    wait_until(lambda: kernels(1), STOP_SECONDS, "the page before it had another")
+    page.close(run_before_unload=True)
+    wait_until(lambda: kernels(0), STOP_SECONDS, "the page is closed")
 
 
 @pytest.mark.parametrize("save_state", [False, pytest.param(True, marks=pytest.mark.slow)])
