@@ -174,6 +174,7 @@ def test_a_server_that_is_killed_and_comes_back_is_told_each_time(
     said = bar.get_by_role("status")
     expect(bar.get_by_text("connected", exact=True)).to_be_visible()
     for time in (1, 2):
+        server.put("before", f"kill {time}")
         server.kill()
         expect(bar.get_by_text("reconnecting", exact=True)).to_be_visible()
         expect(bar).to_contain_text("next try in")
@@ -183,7 +184,16 @@ def test_a_server_that_is_killed_and_comes_back_is_told_each_time(
         expect(bar.get_by_text("connected", exact=True)).to_be_visible()
         expect(said).to_contain_text("etcd: connected to http://127.0.0.1")
         server.put("after", f"kill {time}")
-        expect(rows(grid(page)).filter(has_text=f"kill {time}")).to_be_visible()
+        expect(rows(grid(page)).filter(has_text=f"kill {time}")).to_have_count(2)
+    notebook.run_new_cell(
+        """
+        from etcd_watcher import Event, Status
+        shown = [each for each in log.records if not isinstance(each, Status)]
+        print([(each.key, each.value) for each in shown if isinstance(each, Event)], len(shown))
+        """
+    )
+    told = [(key, f"kill {time}") for time in (1, 2) for key in ("before", "after")]
+    assert notebook.outputs()[-1][0]["text"] == f"{told} 4\n", "nothing is lost, and no gap"
 
 
 def test_running_the_cell_again_leaves_one_widget_and_one_thread(
