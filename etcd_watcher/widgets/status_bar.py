@@ -29,12 +29,16 @@ ASK_EVERY = 10.0
 LOOK = 20_000
 """Records counted at one drawing."""
 
+BEAT = 5.0
+"""Seconds after which the page is told that nothing is new: a kernel that was restarted says no word."""
+
 
 class StatusBar(LiveWidget):
     """One line: state, endpoint, API, version, leader, revision, and how many events come.
 
-    While the connection is lost it says why, and counts down to the next try. Screen readers are
-    told of a change of state, not of every figure.
+    While the connection is lost it says why, and counts down to the next try; where the kernel is
+    gone, that there is no word from it. Screen readers are told of a change of state, not of every
+    figure.
 
     Examples
     --------
@@ -57,7 +61,7 @@ class StatusBar(LiveWidget):
         self._cluster: Cluster | None = None
         self._asked: float | None = None
         self._told: Message = {}
-        self._told_at = 0.0
+        self._told_at = self._beat_at = 0.0
 
     def _clock(self) -> float:
         return time.monotonic()
@@ -69,6 +73,9 @@ class StatusBar(LiveWidget):
         message = self._whole()
         changed_state = message["state"] != self._told.get("state")
         if message == self._told or (now - self._told_at < EVERY and not changed_state):
+            if now - max(self._told_at, self._beat_at) >= BEAT:
+                self._beat_at = now
+                self._tell({"kind": "still", "number": self._number})
             return None
         self._told, self._told_at = message, now
         return message

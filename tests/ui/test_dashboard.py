@@ -278,6 +278,22 @@ def test_a_second_view_shows_the_same_and_outlives_the_first(
     expect(page.get_by_role("group", name="Events", exact=True)).to_contain_text("again")
 
 
+@pytest.mark.slow
+def test_when_the_kernel_is_gone_it_does_not_go_on_saying_that_it_is_connected(
+    dashboard: NotebookPage, etcd: LocalEtcd
+) -> None:
+    page = dashboard.page
+    state = page.locator(".ew-status")
+    page.wait_for_timeout(17_000)  # as long as it waits for a word
+    expect(state).to_contain_text("connected")
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    expect(state).to_contain_text("no word from the kernel")
+    dashboard.wait_for_kernel()
+    dashboard.run_all()
+    expect(state).to_contain_text("connected")
+    add_key(page, "nokia")
+
+
 def tab_to(page: Page, target: Locator, *, back: bool = False) -> None:
     """Press Tab until something has the focus."""
     for _ in range(150):

@@ -99,6 +99,19 @@ def test_figures_are_told_now_and_then_but_a_change_of_state_at_once(
     assert message["events"] == 10
 
 
+def test_when_nothing_is_new_it_says_so_now_and_then(
+    fake_watcher: Watcher, sent: Sent, clock: Clock, asked: list[Any]
+) -> None:
+    bar = StatusBar(fake_watcher)
+    first = told(bar, sent)
+    assert first is not None
+    said = []
+    for _ in range(22):
+        clock.now += status_bar_module.BEAT / 5
+        said.append(told(bar, sent))
+    assert [each for each in said if each] == 4 * [{"kind": "still", "number": first["number"]}]
+
+
 def test_a_gap_says_how_much_is_lost(
     fake_watcher: Watcher, sent: Sent, clock: Clock, asked: list[Any]
 ) -> None:

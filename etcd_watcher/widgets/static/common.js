@@ -117,7 +117,8 @@ function later(run, milliseconds) {
 
 /** Make the module of a widget that the kernel draws (etcd_watcher/widgets/base.py).
  *
- * start()                    -> what this page knows, one for all views of the widget
+ * start()                    -> what this page knows, one for all views of the widget; `heardAt` in
+ *                               it is when the kernel last said anything (milliseconds)
  * apply(state, message, buffers) -> bring it up to date
  * render({el, state, ask, model}) -> one view: {update(), dispose()?}
  *
@@ -146,6 +147,7 @@ function live({ start, apply, render }) {
     };
 
     const take = (message, buffers) => {
+      state.heardAt = Date.now();
       if (message.kind === "still") {
         if (message.number !== number) askForAll();
         return;

@@ -3,9 +3,11 @@
 const STATES = {
   connected: ["●", "connected"], connecting: ["○", "connecting"],
   reconnecting: ["◐", "reconnecting"], closed: ["■", "closed"],
+  silent: ["■", "no word from the kernel"],
 };
+const SILENCE = 15000; // milliseconds without a word: there is one every 5 seconds
 
-function render({ el, state }) {
+function render({ el, state, update: updateSoon }) {
   el.classList.add("ew-status");
   const sign = h("span", { class: "ew-state-sign", "aria-hidden": "true" });
   const word = h("strong", { class: "ew-state-word" });
@@ -29,24 +31,31 @@ function render({ el, state }) {
     setAttribute(items[name].item, "title", title);
   };
 
+  const stateNow = () => (Date.now() - state.heardAt > SILENCE ? "silent" : state.state);
+  const looking = setInterval(() => {
+    if (el.dataset.state !== stateNow()) updateSoon();
+  }, 1000);
+
   function tick() {
     const left = state.next_try === null ? null
       : Math.max(0, state.next_try - (Date.now() - state.at) / 1000);
-    const text = state.state !== "reconnecting" || left === null ? ""
+    const text = stateNow() !== "reconnecting" || left === null ? ""
       : left > 0.05 ? `next try in ${left.toFixed(1)} s` : "trying now";
     setText(countdown, text);
     clearTimeout(timer);
-    timer = state.state === "reconnecting" ? setTimeout(tick, 100) : null;
+    timer = stateNow() === "reconnecting" ? setTimeout(tick, 100) : null;
   }
 
   return {
     update() {
       if (state.state === undefined) return;
-      const [mark, name] = STATES[state.state] ?? ["?", state.state];
-      setAttribute(el, "data-state", state.state);
+      const current = stateNow();
+      const [mark, name] = STATES[current] ?? ["?", current];
+      setAttribute(el, "data-state", current);
       setText(sign, mark);
       setText(word, name);
-      setText(reason, state.reason);
+      const why = current === "silent" ? "what is shown here is what it said last" : state.reason;
+      setText(reason, why);
       const many = state.endpoints.length;
       show("endpoint", state.endpoint + (many > 1 ? ` (of ${many})` : ""), state.endpoints.join("\n"));
       show("API", state.api);
@@ -64,13 +73,13 @@ function render({ el, state }) {
       show("lost", lost.join(", "), state.gap
         && `The last gap: revisions ${state.gap.first} to ${state.gap.last}, ${state.gap.reason}`);
       const gap = state.gap ? ` Revisions ${state.gap.first} to ${state.gap.last} are lost.` : "";
-      const where = state.state === "connected" ? ` to ${state.endpoint}.${gap}`
-        : state.reason ? `: ${state.reason}` : "";
+      const where = current === "connected" ? ` to ${state.endpoint}.${gap}` : why ? `: ${why}` : "";
       setText(heard, `etcd: ${name}${where}`);
       tick();
     },
     dispose() {
       clearTimeout(timer);
+      clearInterval(looking);
     },
   };
 }
