@@ -201,16 +201,7 @@ class SubscriberPicker(LiveWidget):
         return self._whole()
 
     def _whole(self) -> Message:
-        columns, rows = list(self._columns.values()), list(self._watched or ())
-        wanted = self._find.casefold()
-        if wanted:
-            by_name = [
-                each for each in columns if wanted in name_of_subscriber(each.who).casefold()
-            ]
-            by_key = [each for each in rows if wanted in each.key.casefold()]
-            # Both are searched: where one has no match, all of it stays beside what was found.
-            columns = by_name or (columns if by_key else [])
-            rows = by_key or (rows if by_name else [])
+        columns, rows = self._found()
         numbers = {identity(each.who): each.number for each in columns[: self.columns]}
         return self._errands.told() | {
             "columns": [self._describe(each) for each in columns[: self.columns]],
@@ -233,6 +224,28 @@ class SubscriberPicker(LiveWidget):
             "find": self._find,
             "api": self.watcher.api,
         }
+
+    def _found(self) -> tuple[list[Column], list[WatchedKey]]:
+        """Give the columns and the rows that match what is looked for.
+
+        Where only one of the two has matches, all of the other stay beside it: first those that
+        have to do with what was found.
+        """
+        columns, rows = list(self._columns.values()), list(self._watched or ())
+        wanted = self._find.casefold()
+        if not wanted:
+            return columns, rows
+        by_name = [each for each in columns if wanted in name_of_subscriber(each.who).casefold()]
+        by_key = [each for each in rows if wanted in each.key.casefold()]
+        if by_name and not by_key:
+            found = {identity(each.who) for each in by_name}
+            rows.sort(key=lambda row: found.isdisjoint(identity(one.who) for one in row.interests))
+            return by_name, rows
+        if by_key and not by_name:
+            told = {identity(one.who) for each in by_key for one in each.interests}
+            columns.sort(key=lambda column: identity(column.who) not in told)
+            return columns, by_key
+        return by_name, by_key
 
     def _describe(self, column: Column) -> Message:
         return {

@@ -242,13 +242,18 @@ def test_many_are_bounded_and_found_by_name(watcher: Watcher, fresh_key: str) ->
     picker = SubscriberPicker(watcher, [Person(f"P{n}") for n in range(9)], rows=3, columns=2)
     hands = Hands(picker)
     watcher.add_key([f"{fresh_key}-{number}" for number in range(10)])
+    watcher.register(f"{fresh_key}-8", picker["P7"], "do_things")
     hands.draw()
     assert (len(hands.state["columns"]), len(hands.state["rows"])) == (2, 3)
     assert (hands.state["all_columns"], hands.state["all_rows"]) == (9, 10)
     hands.say(ask="find", text="p7")
     hands.draw()
     assert [each["name"] for each in hands.state["columns"]] == ["P7"]
-    assert len(hands.state["rows"]) == 3
+    keys = [each["text"] for each in hands.state["rows"]]
+    assert keys == [f"{fresh_key}-{number}" for number in (8, 0, 1)], "first what P7 is told of"
+    hands.say(ask="find", text=f"{fresh_key}-8")
+    hands.draw()
+    assert [each["name"] for each in hands.state["columns"]] == ["P7", "P0"], "first who is told"
     hands.say(ask="find", text=f"{fresh_key}-9")
     hands.draw()
     assert [each["text"] for each in hands.state["rows"]] == [f"{fresh_key}-9"]
