@@ -231,7 +231,8 @@ function fillRow(element, row, index, state, active) {
     setAttribute(element, "aria-selected", "false");
     setText(element.twist, "");
     setText(element.name, node?.loading ? "loading …" : "more …");
-    for (const cell of [element.sign, element.kind, element.value, ...element.cells.slice(2)]) setText(cell, "");
+    setText(element.value, node?.note ?? "");
+    for (const cell of [element.sign, element.kind, ...element.cells.slice(2)]) setText(cell, "");
     return;
   }
   const leaf = node.folder ? "" : " ew-leaf";
