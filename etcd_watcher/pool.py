@@ -6,12 +6,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import Protocol
 
 from etcd_watcher.errors import StoreClosed
-from etcd_watcher.mailbox import Mailbox, logger
+from etcd_watcher.mailbox import DELIVERING, Mailbox, Way, logger
 
-__all__ = ["LOOP_LOOK", "Pool", "await_settled", "give_up"]
+__all__ = ["LOOP_LOOK", "Pool", "await_settled", "give_up", "way_for"]
 
 LOOP_LOOK = 0.1
 """Seconds between two looks whether an event loop that has callbacks to run was closed."""
@@ -53,6 +54,13 @@ def give_up(mailbox: Mailbox) -> str:
         # gone (no permission any more, say, or a defect of ours), and there are others to serve.
         logger.exception("%r gets no more events", mailbox.who)
     return "idle"
+
+
+def way_for(mailbox: Mailbox, give_back: Callable[[], None]) -> Way:
+    """Make the way of a mailbox, whose context knows what is being delivered."""
+    context = Context()
+    context.run(DELIVERING.set, mailbox)
+    return context.run, mailbox.run, give_back
 
 
 def await_settled(

