@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 from etcd_watcher.cli.lines import say
 from etcd_watcher.cli.signals import die_of
@@ -74,6 +75,9 @@ def serve_lab(arguments: Sequence[str], ending: Ending, ignored: Sequence[signal
         given.append("--allow-root")
     with warnings.catch_warnings(record=True):  # it warns itself of its server's settings
         server = LabApp.initialize_server(given)
+    if server.file_to_run:  # so that the address that is printed leads to it
+        notebook = os.path.relpath(server.file_to_run, server.root_dir)
+        server.default_url = "/lab/tree/" + quote(notebook)
     _ignore(ignored)
     ending.stop_with(lambda: server.stop(from_signal=True))
     server.start()

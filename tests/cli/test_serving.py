@@ -171,6 +171,7 @@ def test_lab_hands_the_server_to_its_kernels_tells_nobody_and_ends_with_them(
         *["--endpoints", "http://127.0.0.1:1", "--user", "luis", "--password", SECRET],
     )
     open_kernel(served.address())
+    assert "/lab/tree/new.ipynb?token=" in served.address()
     assert "Warning" not in served.said()
     assert "[I " not in served.said(), "nothing but the address"
     assert re.search(r'"disabledExtensions": \[[^]]*:announcements"', page(served.address()))
