@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -50,6 +50,8 @@ class Card:
     tail: OutputTail
     keys: list[str] = field(default_factory=list)
     collapsed: bool = False
+    counts: Delivery = field(default_factory=Delivery)
+    """Of its deliveries, as its mailbox goes on counting them."""
     told: Message = field(default_factory=dict)
     """What the page was told of it last, but for its output."""
 
@@ -144,6 +146,7 @@ class CallbackBoard(LiveWidget):
         with self._cards_lock:
             card = self._by_mailbox.get(mailbox) or self._card(mailbox.who)
             self._by_mailbox[mailbox] = card
+            card.counts = mailbox.delivery
             if card.who is not mailbox.who:
                 self._rename(card, mailbox.who)
             return card.tail
@@ -269,8 +272,8 @@ class CallbackBoard(LiveWidget):
     def _describe(self, card: Card) -> Message:
         try:
             delivery = self.watcher.delivery(card.who)
-        except ValueError:  # it has just left
-            delivery = Delivery()
+        except ValueError:  # it has left: what it was told stays true
+            delivery = replace(card.counts, lagging=0)
         return {
             "number": card.number,
             "name": name_of_subscriber(card.who),

@@ -98,6 +98,13 @@ def test_every_line_lands_where_it_belongs(open_cells: Open) -> None:
         expect(mine).to_contain_text("6 failed")
         expect(mine).not_to_contain_text("the cell says")
 
+    # Who is not subscribed any more has been told what they were told.
+    notebook.run_new_cell("watcher.unregister('a', ana)")
+    anas = card(page, "Ana")
+    expect(anas).to_contain_text("not subscribed")
+    expect(anas).to_contain_text("6 delivered")
+    expect(anas).to_contain_text("6 failed")
+
     # It is bounded, and says so; it is folded and emptied.
     notebook.run_new_cell(
         """
