@@ -48,7 +48,7 @@ function render({ el, state, ask, model, update: updateSoon }) {
   el.classList.add("ew-log");
   const say = announcer(el);
   const tools = toolbar(el, state, ask, model, say);
-  const table = grid(el, state, ask, model, updateSoon);
+  const table = grid(el, state, ask, model, updateSoon, () => pane.expect());
   const pane = detailsPane(el, ask, say, () => table.focus());
   const listening = ["key", "text", "types", "within", "only", "between", "until", "paused", "follow", "height"];
   for (const name of listening) model.on(`change:${name}`, updateSoon);
@@ -195,7 +195,7 @@ function summary(state, model) {
   return parts.join(" · ");
 }
 
-function grid(el, state, ask, model, updateSoon) {
+function grid(el, state, ask, model, updateSoon, opening) {
   const head = h("div", { class: "ew-row ew-head", role: "row", "aria-rowindex": "1" },
     ...COLUMNS.map((column) => h("div", { role: "columnheader", class: "ew-cell" }, column)));
   const canvas = h("div", { class: "ew-canvas", role: "rowgroup" });
@@ -278,6 +278,7 @@ function grid(el, state, ask, model, updateSoon) {
   });
 
   function open(number) {
+    opening();
     ask({ ask: "open", epoch: state.epoch, number });
   }
 
@@ -324,7 +325,8 @@ function grid(el, state, ask, model, updateSoon) {
     if (box.style.height !== height) box.style.height = height;
     const total = end() - state.first;
     empty.hidden = total > 0;
-    setText(empty, state.busy ? "Looking …" : "No change yet.");
+    const any = Object.values(state.read).some((each) => each > 0);
+    setText(empty, state.busy ? "Looking …" : any ? "No change matches." : "No change yet.");
     canvas.style.height = `${total * ROW}px`;
     setAttribute(box, "aria-rowcount", total + 1);
     if (model.get("follow")) {

@@ -27,7 +27,11 @@ function detailsPane(el, ask, say, leave) {
   facts, change);
   el.append(pane);
   let shown = null;
+  let expected = false; // it was asked for in this view, and is brought into sight
   return {
+    expect() {
+      expected = true;
+    },
     update(opened) {
       if (opened === shown) return;
       shown = opened;
@@ -48,6 +52,8 @@ function detailsPane(el, ask, say, leave) {
         h("dt", {}, name), h("dd", { class: mono ? "ew-mono" : null }, text)]));
       change.replaceChildren(...(isEvent ? changeOf(opened) : []));
       say(`Opened: ${opened.kind} ${opened.key ?? opened.note}`);
+      if (expected) pane.scrollIntoView({ block: "nearest" });
+      expected = false;
     },
   };
 }
