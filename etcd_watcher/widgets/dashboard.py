@@ -102,6 +102,8 @@ class Dashboard(LiveWidget):
         self.timeline.observe(self._follow_timeline, ["between"])
         self.event_log.observe(self._follow_log, ["selected"])
         self.value_editor.observe(self._follow_editor, ["key"])
+        for each in (self.value_editor, self.revision_slider):
+            each.observe(self._follow_writes, ["writes_made"])
         self.revision_slider.observe(self._follow_slider, ["moment"])
 
     def _follow_slider(self, _: object) -> None:
@@ -122,6 +124,11 @@ class Dashboard(LiveWidget):
     def _follow_editor(self, _: object) -> None:
         """Show what has changed in the key that was opened."""
         self.value_diff.only = self.value_editor.key
+
+    def _follow_writes(self, _: object) -> None:
+        """Show what was written where nobody watches it."""
+        self.key_tree.refresh()
+        self.value_diff.refresh()
 
     def _follow_tree(self, _: object) -> None:
         """Show what was chosen in the tree."""

@@ -88,6 +88,7 @@ class RevisionSlider(LiveWidget):
     read_only = Bool(allow_none=True, default_value=None).tag(setting=True)
     rows = Int(8, min=0, max=50).tag(sync=True, setting=True)
     moment = Instance(Moment, allow_none=True)
+    writes_made = Int(0)
 
     def _start(self) -> None:
         self._errands = Errands(self)
@@ -342,6 +343,7 @@ class RevisionSlider(LiveWidget):
 
             def restored(revision: int) -> None:
                 self._said = f"{cell(deletion.raw_key)} is back: revision {revision:,}."
+                self.writes_made += 1
 
             self._errands.run(partial(self._restore, deletion), restored)
 

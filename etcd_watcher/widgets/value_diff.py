@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from traitlets import Instance, Int, Unicode, observe
 
@@ -79,6 +80,8 @@ class ValueDiff(LiveWidget):
         self._position = 0
         self._present: KeyValue | None = None
         """The key as the server has it, where the journal has nothing of it."""
+        self._present_before: KeyValue | None = None
+        """As the server had it when it was asked before."""
         self._asked = False
         self._told: Message = {}
         self._told_at = 0.0
@@ -149,10 +152,11 @@ class ValueDiff(LiveWidget):
     def _pair(self, versions: list[int], newer: int) -> tuple[bytes | None, bytes | None, str]:
         """Give the two values to compare, and what there is to say about them."""
         if not versions:
-            present = self._present
+            present, last = self._present, self._present_before
+            gone = None if last is None else last.raw_value
             if present is None:
-                return None, None, "no such key" if self._asked else ""
-            return None, present.raw_value, f"revision {present.revision}; no change since we watch"
+                return gone, None, "no such key" if self._asked and last is None else ""
+            return gone, present.raw_value, f"revision {present.revision}, as the server has it"
         if newer not in self._versions:
             return None, None, f"the journal has nothing of revision {newer}"
         event = self._versions[newer][0]
@@ -186,11 +190,20 @@ class ValueDiff(LiveWidget):
         if not self._versions and not self._asked:
             self._asked = True
             raw = self._raw
-            asker.ask(self, "value", lambda: self.watcher.read(raw), self._take_present)
+            take = partial(self._take_present, raw)
+            asker.ask(self, "value", lambda: self.watcher.read(raw), take)
 
-    def _take_present(self, found: KeyValue | None) -> None:
-        if found is not None and found.raw_key == self._raw:
+    def _take_present(self, raw: bytes, found: KeyValue | None) -> None:
+        known = self._present
+        if raw == self._raw and found != known:
+            if known is not None:
+                self._present_before = known
             self._present = found
+
+    def refresh(self) -> None:
+        """Ask the server again, where the journal has nothing of the key: nobody watches it."""
+        with renderer.lock:
+            self._asked = False
 
     def _saved_html(self) -> str:
         told = self._whole()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from traitlets import Bool, Instance, Unicode, observe
+from traitlets import Bool, Instance, Int, Unicode, observe
 
 from etcd_watcher._html import card_html, code
 from etcd_watcher.endpoints import is_loopback
@@ -67,6 +67,7 @@ class ValueEditor(LiveWidget):
     key = Unicode().tag(setting=True)
     read_only = Bool(allow_none=True, default_value=None).tag(setting=True)
     moment = Instance(Moment, allow_none=True)
+    writes_made = Int(0)
 
     def _start(self) -> None:
         self._errands = Errands(self)
@@ -268,6 +269,7 @@ class ValueEditor(LiveWidget):
 
         def written(new: int) -> None:
             self._said = f"Written: revision {new:,}."
+            self.writes_made += 1
             self._load()
 
         self._errands.run(write, written, partial(self._failed, value))
@@ -279,6 +281,7 @@ class ValueEditor(LiveWidget):
 
         def deleted(_: object) -> None:
             self._said = "Deleted."
+            self.writes_made += 1
             self._load()
 
         delete = partial(self.watcher.compare_and_delete, key, revision)

@@ -89,6 +89,24 @@ def test_a_span_that_is_marked_in_the_timeline_narrows_the_log(dashboard: Dashbo
     assert dashboard.event_log.between is None
 
 
+def test_what_is_written_shows_in_the_other_parts_though_nobody_watches_it(
+    dashboard: Dashboard, watcher: Watcher, fresh_key: str
+) -> None:
+    watcher.put(f"{fresh_key}/a", "before")
+    dashboard.key_tree.root = f"{fresh_key}/"
+    dashboard.value_editor.key = f"{fresh_key}/a"
+    editor, diff = Hands(dashboard.value_editor), Hands(dashboard.value_diff)
+    tree = Hands(dashboard.key_tree)
+    shown = editor.wait(lambda state: state["value"]["there"])
+    diff.wait(lambda state: state["after"] and state["after"]["text"] == "before")
+    life = {"how": "stay"}
+    put = {"text": "after", "escapes": False, "revision": shown["value"]["revision"], "life": life}
+    editor.ask(ask="put", **put)
+    diff.wait(lambda state: state["differences"] == [("gone", "before"), ("new", "after")])
+    tree.say(ask="see", nodes=[node.number for node in dashboard.key_tree._nodes])
+    tree.wait(lambda state: any(each["value"] == "after" for each in state["nodes"]))
+
+
 def test_parts_can_be_folded_and_a_new_page_knows(dashboard: Dashboard) -> None:
     hands = Hands(dashboard)
     hands.say(ask="fold", part="log", folded=True)

@@ -127,6 +127,19 @@ def test_a_key_without_changes_shows_what_the_server_has(
     message = draw(diff, sent)
     assert message["after"]["text"] == "present"
     assert "revision 7" in message["said"]
+    diff.refresh()
+    diff._told_at = 0.0
+    draw(diff, sent)
+    asked[1][3](KeyValue(b"k", b"written since", 9, 7, 2, 0))
+    diff._told_at = 0.0
+    assert lines(draw(diff, sent)) == [["gone", "present"], ["new", "written since"]]
+    diff.refresh()
+    diff._told_at = 0.0
+    draw(diff, sent)
+    asked[2][3](None)
+    diff._told_at = 0.0
+    message = draw(diff, sent)
+    assert (message["before"]["text"], message["after"]) == ("written since", None)
 
 
 def test_without_a_key_it_says_nothing(fake_watcher: Watcher, sent: Sent, asked: list[Any]) -> None:
