@@ -74,3 +74,17 @@ def test_pick_keys_and_subscribers(open_cells: Open) -> None:
     expect(anas).not_to_be_checked()
     notebook.run_new_cell("print([each.name for each in watcher.get_subscribers('nokia')])")
     assert notebook.outputs()[-1][0]["text"] == "['Luis']\n"
+
+    # The focus stays where it is while others go, and in the widget when what has it goes.
+    press = page.keyboard.press
+    page.get_by_role("checkbox", name="Luis is told of redhat").focus()
+    page.get_by_role("button", name="Remove nokia").dispatch_event("click")
+    expect(page.get_by_role("checkbox", name="Luis is told of nokia")).to_have_count(0)
+    expect(page.get_by_role("checkbox", name="Luis is told of redhat")).to_be_focused()
+    page.get_by_role("button", name="Remove Luis").focus()
+    press("Enter")
+    expect(page.get_by_role("columnheader", name="Luis")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="New subscriber")).to_be_focused()
+    page.get_by_role("button", name="Remove redhat").focus()
+    press("Enter")
+    expect(page.get_by_role("combobox", name="Watch a key")).to_be_focused()

@@ -123,8 +123,9 @@ def check_deletion(editor: Locator, etcd: LocalEtcd) -> None:
     expect(button(editor, "Delete redhat")).to_be_focused()
     assert etcd.get("redhat") == "as long"
     button(editor, "Delete redhat").click()
-    button(editor, "Really delete redhat").click()
+    button(editor, "Really delete redhat").press("Enter")
     expect(editor).to_contain_text("Deleted.")
+    expect(editor.get_by_role("textbox", name="Key")).to_be_focused()
     assert etcd.get("redhat") is None
     # What somebody has written meanwhile is not deleted unseen either.
     key = editor.get_by_role("textbox", name="Key")

@@ -115,6 +115,19 @@ function later(run, milliseconds) {
   };
 }
 
+/** Change something in an element. Where that takes away what has the focus (a button that was pressed,
+ * and has done its work), the focus goes to the first that can have it: whoever uses the keyboard
+ * would begin at the top of the page otherwise. */
+function keepFocus(el, change) {
+  const inside = el.contains(document.activeElement);
+  change();
+  const now = document.activeElement;
+  const usable = (each) => each.checkVisibility() && !each.disabled;
+  if (!inside || (now !== null && now !== document.body && (!el.contains(now) || usable(now)))) return;
+  const fields = [...el.querySelectorAll("input, select, textarea, button, [tabindex='0']")];
+  fields.find(usable)?.focus();
+}
+
 /** Make the module of a widget that the kernel draws (etcd_watcher/widgets/base.py).
  *
  * start()                    -> what this page knows, one for all views of the widget; `heardAt` in
@@ -139,7 +152,7 @@ function live({ start, apply, render }) {
       frame = null;
       for (const view of views) {
         setTextOrHide(view.problem, problem);
-        view.update();
+        keepFocus(view.el, view.update);
       }
     };
     const updateSoon = () => {
@@ -178,7 +191,7 @@ function live({ start, apply, render }) {
         const problemShown = troubleBox();
         const view = render({ el, state, ask, model, update: updateSoon });
         el.append(problemShown);
-        view.problem = problemShown;
+        Object.assign(view, { el, problem: problemShown });
         views.add(view);
         if (number === null) ask({ ask: "whole" });
         updateSoon();

@@ -72,10 +72,12 @@ function renderMatrix({ el, state, ask, update }) {
   const rows = new Map();
 
   function arrange(parent, from, elements) {
+    const kept = new Set(elements);
+    // First what goes: whatever is moved loses the focus.
+    for (const each of [...parent.children].slice(from)) if (!kept.has(each)) each.remove();
     elements.forEach((each, at) => {
       if (parent.children[at + from] !== each) parent.insertBefore(each, parent.children[at + from] ?? null);
     });
-    while (parent.children.length > from + elements.length) parent.lastElementChild.remove();
   }
 
   body.addEventListener("keydown", (event) => {
