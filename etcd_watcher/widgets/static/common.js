@@ -128,6 +128,14 @@ function keepFocus(el, change) {
   fields.find(usable)?.focus();
 }
 
+/** Take up what a message says, and leave what is the same as it was: the kernel repeats itself, and
+ * what is drawn anew loses the focus and what was selected in it. */
+function takeUp(state, message) {
+  for (const [name, value] of Object.entries(message)) {
+    if (JSON.stringify(state[name]) !== JSON.stringify(value)) state[name] = value;
+  }
+}
+
 /** Make the module of a widget that the kernel draws (etcd_watcher/widgets/base.py).
  *
  * start()                    -> what this page knows, one for all views of the widget; `heardAt` in

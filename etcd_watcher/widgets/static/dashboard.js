@@ -80,6 +80,6 @@ function renderDashboard({ el, state, ask, model }) {
 
 export default live({
   start: () => ({}),
-  apply: (state, message) => Object.assign(state, message),
+  apply: takeUp,
   render: renderDashboard,
 });

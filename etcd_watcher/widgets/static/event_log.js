@@ -26,7 +26,7 @@ function apply(state, message, buffers) {
     state.rows.set(row.number, row);
   }
   while (state.rows.size > KEPT) state.rows.delete(state.rows.keys().next().value);
-  if ("opened" in message) state.opened = message.opened;
+  if ("opened" in message) takeUp(state, { opened: message.opened });
   if ("export" in message) takePart(state, message.export, buffers);
 }
 

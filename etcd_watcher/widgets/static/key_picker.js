@@ -6,7 +6,7 @@ function startPicker() {
 
 function applyPicker(state, message) {
   const before = state.found;
-  Object.assign(state, message);
+  takeUp(state, message);
   const found = state.found;
   if (found !== before && found.keys && found.number !== before.number) {
     state.keys = found.adds ? [...state.keys, ...found.keys] : found.keys;

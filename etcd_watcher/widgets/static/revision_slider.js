@@ -190,6 +190,6 @@ function listOf(label, columns) {
 
 export default live({
   start: () => ({}),
-  apply: (state, message) => Object.assign(state, message),
+  apply: takeUp,
   render,
 });

@@ -151,6 +151,6 @@ function renderMatrix({ el, state, ask, update }) {
 
 export default live({
   start: () => ({}),
-  apply: (state, message) => Object.assign(state, message),
+  apply: takeUp,
   render: renderMatrix,
 });

@@ -61,6 +61,6 @@ function tableOf(label, columns) {
 
 export default live({
   start: () => ({}),
-  apply: (state, message) => Object.assign(state, message),
+  apply: takeUp,
   render,
 });

@@ -55,8 +55,6 @@ function partsOf({ key, before, after, differences, versions }) {
 
 export default live({
   start: () => ({ message: null }),
-  apply(state, message) {
-    state.message = message;
-  },
+  apply: (state, { kind, number, ...message }) => takeUp(state, { message }),
   render,
 });

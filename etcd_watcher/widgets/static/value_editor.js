@@ -176,6 +176,6 @@ function renderEditor({ el, state, ask }) {
 
 export default live({
   start: () => ({}),
-  apply: (state, message) => Object.assign(state, message),
+  apply: takeUp,
   render: renderEditor,
 });
