@@ -35,6 +35,7 @@ from etcd_watcher.stores.diagnosis import diagnose
 from etcd_watcher.stores.proxies import proxy_to
 from etcd_watcher.stores.tls import authorities
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, Login, is_old_token
+from etcd_watcher.stores.v3_response import Response
 from etcd_watcher.stores.v3_words import never_left, plain
 
 __all__ = ["MESSAGE_BOUND", "Connection", "Metadata", "NeverSent"]
@@ -102,6 +103,12 @@ class Connection:
             request_serializer=_serialize,
             response_deserializer=wire.WatchResponse.FromString,
         )
+        self.history: Any = self.channel.stream_stream(
+            "/etcdserverpb.Watch/Watch",
+            request_serializer=_serialize,
+            response_deserializer=Response,
+        )
+        """A watch, too, whose responses are not read before somebody wants what they tell."""
 
     def call(self, name: str, request: Any, timeout: float) -> Any:
         """Make a call; with a user, log in first, and again where the login has expired."""

@@ -14,9 +14,9 @@ rounds, the less the server works, and while nobody takes anything it has nothin
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -30,18 +30,16 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores.v3_knocks import KNOCK, KNOCK_EVERY, Knocks
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import cancel, create
+from etcd_watcher.stores.v3_response import FULL, Response, Unread, Whole
 from etcd_watcher.stores.v3_segments import Piece, Plan, last_revision
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection, Metadata
 
-__all__ = ["FULL", "WATCHERS", "Segments"]
-
-FULL = 1000
-"""Revisions of our range in one response to a watcher that is behind (`watchBatchMaxRevs` in etcd's
-mvcc). A guess at how long a segment should be, no more: what is complete, pieces tell themselves."""
+__all__ = ["WATCHERS", "Segments"]
 
 WATCHERS = 100
 """Segments in flight at the most. More than 128 responses on their way on one stream and the server
@@ -50,31 +48,18 @@ sets watchers aside, to try again later."""
 FIRST_WINDOW = 4
 """Segments in flight until the first response tells how many revisions it spans."""
 
-HELD_BYTES = 24 * 1024 * 1024
-"""Bytes of pieces that wait for their turn. With it 1,000 events of 100 bytes a piece still come 60
-at a time; 64 MiB made the process 20 MB larger, and nothing much faster."""
+HELD_BYTES = 8 * 1024 * 1024
+"""Bytes of pieces that are here. With it 1,000 events of 100 bytes a piece still come 60 at a time.
+One that is larger comes alone, and gRPC needs three times its size while it comes."""
 
-FRAGMENTS_BELOW = 4
-"""Responses that fit into that, below which one may be too large for a message, and fragments
-stay."""
-
-CHANGE_BYTES = 250
-"""Bytes that a change takes in memory beside those it had on the wire."""
+LARGE_AT_ONCE = 4
+"""Segments in flight of those larger. We take one at a time; but in each round the server reads all
+that lies before the present, so that a round for each took time squared."""
 
 BURST = 0.002
 """Seconds without a response after which the server is taken to have sent its round. Only then
 are events made of what came: this thread would hold Python's lock, and the cancellations would be
 late. A watcher that is not cancelled within 0.1 s is served again, for nothing."""
-
-KNOCK = 0
-"""Where a watcher begins that is made for its acknowledgement alone: this takes the lock under which
-the server reads for those who are behind. To ask for progress does not, and a round may take long:
-for 500,000 revisions seconds."""
-
-QUIET_KNOCKS = 16
-KNOCK_EVERY = 0.02
-"""While nothing comes we knock, so many seconds after an answer; after so many answers in a row we
-take it that there is no more: the server begins a round every 0.1 s."""
 
 METADATA_ANSWER = 3.0
 """Seconds we wait for a login."""
@@ -122,15 +107,15 @@ class Segments:
         """Where the others begin, by the server's number for each."""
         self._parts: list[Any] = []
         """The changes of a revision of which more may come in the next fragment."""
+        self._in_hand = 0
+        """Bytes of the piece that the reader has."""
         self._told = self._told_bytes = 0
         """Revisions, and their bytes, in the fragments of a response so far."""
         self._in_fragments = False
         """Whether responses are asked for in fragments: one alone was over the bound of a message."""
         self._received = self._seen = 0
         """Responses that came, and those of them that the reader knows of."""
-        self._quiet, self._knocked, self._rest = 0, 0.0, 0.0
-        """Answers to knocks since the last change; when we knocked; and until when the server may
-        rest, which is as long as it has just read."""
+        self._knocks = Knocks()
         self._login: Metadata = []
         """Whom the present stream is of."""
         self._refusals = 0
@@ -163,6 +148,8 @@ class Segments:
 
     def _take(self) -> tuple[Piece, int] | None:
         with self._state:
+            self._in_hand = 0
+            self._state.notify_all()
             self._let_the_burst_in()
             while (taken := self._plan.take()) is None:
                 if self._failure is not None:
@@ -173,8 +160,9 @@ class Segments:
                 if not self._state.wait(KNOCK_EVERY):
                     self._knock()
                 self._let_the_burst_in()
+            self._in_hand = taken[0].cost
             # The next window while this one is told; but of large pieces one at a time.
-            if taken[0].cost < HELD_BYTES // 2:
+            if self._in_hand < HELD_BYTES // 2:
                 self._ask_where_nothing_is_asked()
             self._state.notify_all()
             return taken
@@ -184,11 +172,11 @@ class Segments:
             self._ask()
 
     def _is_quiet(self) -> bool:
-        return self._quiet >= QUIET_KNOCKS and time.monotonic() >= self._rest
+        return self._knocks.are_in_vain
 
     def _knock(self) -> None:
         if KNOCK not in self._asked:
-            self._knocked = time.monotonic()
+            self._knocks.knock()
             self._asked.append(KNOCK)
             self._outbox.put(create(self._scope, KNOCK - 1, prev_values=False, fragment=False))
 
@@ -235,7 +223,7 @@ class Segments:
             if self._ended:
                 return
             self._outbox = outbox
-            self._call = call = self._connection.watch(iter(outbox.get, None), metadata=metadata)
+            self._call = call = self._connection.history(iter(outbox.get, None), metadata=metadata)
             self._asked.clear()
             self._watching.clear()
             self._parts.clear()
@@ -279,20 +267,21 @@ class Segments:
         self._spans, self._newest = [], None
         self._told = self._told_bytes = 0
         for start in plan.missing(self._span, room):
-            self._quiet = 0
+            self._knocks.begin_anew()
             self._asked.append(start)
             self._outbox.put(
                 create(self._scope, start - 1, prev_values=False, fragment=self._in_fragments)
             )
 
-    def _receive(self, response: Any) -> None:
+    def _receive(self, response: Response) -> None:
         self._received += 1
-        if response.created:
-            self._acknowledge(response)
-        elif response.canceled:
-            self._give_up(response)
-        elif response.events:
-            self._keep(response)
+        head = response.head
+        if head.created:
+            self._acknowledge(head)
+        elif head.canceled:
+            self._give_up(head)
+        elif response.changes.count:
+            self._keep(head, response.changes)
         if self._is_window_over():
             self._close_window()
         self._state.notify_all()
@@ -305,8 +294,7 @@ class Segments:
                 self._watching[response.watch_id] = start
                 return
             self._outbox.put(cancel(response.watch_id))
-            self._quiet, now = self._quiet + 1, time.monotonic()
-            self._rest = max(self._rest, 2 * now - self._knocked)
+            self._knocks.answer()
             return
         reason = response.cancel_reason or "the server did not say why"
         self._refusals += 1
@@ -326,42 +314,51 @@ class Segments:
         if any(start < response.compact_revision for start in self._plan.missing(1, 1)):
             raise Compacted(response.compact_revision)
 
-    def _keep(self, response: Any) -> None:
-        start = self._watching.get(response.watch_id)
+    def _keep(self, head: Any, changes: Unread) -> None:
+        start = self._watching.get(head.watch_id)
         if start is None:
             return  # it was sent before the server heard of our cancellation
-        self._quiet = 0
-        changes: Any = response.events
+        self._knocks.begin_anew()
         if self._in_fragments:
-            changes = [*self._parts, *changes]
-            self._parts = last_revision(changes) if response.fragment else []
-            changes = changes[: len(changes) - len(self._parts)]
-            if not changes:
+            whole = [*self._parts, *chain.from_iterable(changes)]
+            self._parts = last_revision(whole) if head.fragment else []
+            whole = whole[: len(whole) - len(self._parts)]
+            if not whole:
                 return
-        end = changes[-1].kv.mod_revision
-        if response.fragment:
-            self._watching[response.watch_id] = end + 1
+            piece = Piece(start, whole[-1].kv.mod_revision, Whole(whole, changes.size))
         else:
-            del self._watching[response.watch_id]
-            self._outbox.put(cancel(response.watch_id))
-        piece = Piece(start, end, changes, response.ByteSize() + CHANGE_BYTES * len(changes))
-        self._plan.add(piece)
-        if self._newest is None or end > self._newest.end:
+            piece = Piece(start, changes.last_revision, changes)
+        if head.fragment:
+            self._watching[head.watch_id] = piece.end + 1
+        else:
+            del self._watching[head.watch_id]
+            self._outbox.put(cancel(head.watch_id))
+        if self._newest is None or piece.end > self._newest.end:
             self._newest = piece
-        if len(changes) >= FULL:
-            self._spans.append(end - start + 1)
+        if piece.count >= FULL:
+            self._spans.append(piece.span)
         if self._in_fragments:
-            self._told += len(piece.revisions)
+            self._told += piece.changes.revisions
             self._told_bytes += piece.cost
+        self._plan.add(piece)
         self._hold_less()
 
     def _hold_less(self) -> None:
         """Keep to the bound on memory."""
         if self._plan.shed(HELD_BYTES):
             self._width = max(1, self._width // 2)
-        # One that is too large by itself, or fragments: the reader is with them.
-        while self._plan.cost > HELD_BYTES and not self._ended and self._plan.is_next_here:
-            self._state.wait()
+        # One that is too large by itself, or fragments: the reader has it, or is about to. What
+        # comes next waits with the server, by gRPC's flow control.
+        while not self._ended and (
+            self._in_hand > HELD_BYTES or (self._plan.cost > HELD_BYTES and self._plan.is_next_here)
+        ):
+            if not self._state.wait(1.0) and not self._in_fragments:
+                self._end_watchers()  # else the server feeds them on and on
+
+    def _end_watchers(self) -> None:
+        for watch_id in self._watching:
+            self._outbox.put(cancel(watch_id))
+        self._watching.clear()
 
     def _is_window_over(self) -> bool:
         """Tell whether every watcher has told something, but for those that have nothing to tell.
@@ -374,27 +371,30 @@ class Segments:
         return not self._watching or (
             newest is not None
             and not self._in_fragments
-            and len(newest.changes) < FULL
+            and newest.count < FULL
             and min(self._watching.values()) > newest.end
         )
 
     def _close_window(self) -> None:
-        for watch_id in self._watching:
-            self._outbox.put(cancel(watch_id))
-        self._watching.clear()
+        self._end_watchers()
         if self._newest is not None:
             if self._is_at_the_end(self._newest):
                 self._ended = True
                 return
             cost = self._told_bytes or self._newest.cost
-            room = max(1, HELD_BYTES // cost)
+            room = HELD_BYTES // cost or (1 if self._in_fragments else LARGE_AT_ONCE)
             self._width = min(self._most, room, self._growth * self._width)
-            self._in_fragments = self._in_fragments and room < FRAGMENTS_BELOW
+            self._in_fragments = self._in_fragments and cost > HELD_BYTES
         if self._spans:
             self._span = sum(self._spans) // len(self._spans)
         self._ask()
 
     def _is_at_the_end(self, newest: Piece) -> bool:
         """Tell whether the server has told all that it has: its farthest response is not full."""
-        told = self._told if self._in_fragments else len(newest.revisions)
-        return self._plan.whole and self._plan.farthest < self._plan.last and told < FULL
+        if not self._plan.whole or self._plan.farthest >= self._plan.last:
+            return False
+        if self._in_fragments:
+            return self._told < FULL
+        # To count revisions is to read all of them: only where that may be the end.
+        is_near = self._plan.last - newest.end < newest.span
+        return newest.count < FULL or (is_near and newest.changes.revisions < FULL)

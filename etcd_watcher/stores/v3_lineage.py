@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from etcd_watcher.errors import Compacted, RequestRejected
@@ -22,12 +22,11 @@ VALUE_ANSWER = 5.0
 VALUES_AT_ONCE = 16
 """Values asked for at one time. Each may have 1.5 MB."""
 
+CHANGE_BYTES = 250
+"""Bytes that a change takes in memory beside those it had on the wire."""
+
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
-
-
-CHUNK = 1024
-"""Changes of which events are made at a time."""
 
 
 def tell(
@@ -36,24 +35,27 @@ def tell(
     """Give the events of a history up to revision `last`; return how far it came."""
     lineage = Lineage(connection)
     for piece, after in segments.pieces():
-        for changes in _in_chunks(piece.changes):
+        held: list[Event] = []
+        for changes in piece.changes:
             events = lineage.decode(changes, after, last)
-            if events:
-                yield events
-        lineage.forget(piece.cost)
-        del piece, changes  # their memory: the next piece may be as large
+            end = _begin_of_last(events)
+            if end:
+                yield held + events[:end] if held else events[:end]
+                held = []
+            held += events[end:]
+        if held:
+            yield held
+        lineage.forget(piece.cost + CHANGE_BYTES * piece.count)
+        del piece, changes  # their memory: the next ones may be as large
     return segments.reached
 
 
-def _in_chunks(changes: Any) -> Iterator[Any]:
-    """Cut changes into parts of a handy size, never within a transaction."""
-    begin, size = 0, len(changes)
-    while begin < size:
-        end = min(size, begin + CHUNK)
-        while end < size and changes[end].kv.mod_revision == changes[end - 1].kv.mod_revision:
-            end += 1
-        yield changes[begin:end]
-        begin = end
+def _begin_of_last(events: list[Event]) -> int:
+    """Give where the last transaction begins, of which more may come in the next part."""
+    begin = len(events)
+    while begin and events[begin - 1].revision == events[-1].revision:
+        begin -= 1
+    return begin
 
 
 class Lineage:

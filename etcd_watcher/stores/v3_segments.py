@@ -9,12 +9,34 @@ once. Where a piece was *expected* to end plays no part in it.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["Piece", "Plan", "last_revision"]
+__all__ = ["Changes", "Piece", "Plan", "last_revision"]
+
+
+class Changes(Protocol):
+    """Changes as the wire has them, in revision order; iterating gives them some at a time.
+
+    Attributes
+    ----------
+    count : int
+        How many they are.
+    size : int
+        About how many bytes they hold.
+    revisions : int
+        How many revisions they have.
+    """
+
+    count: int
+    size: int
+
+    @property
+    def revisions(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sequence[Any]]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -25,23 +47,27 @@ class Piece:
     ----------
     start, end : int
         Revisions. `end` is that of the last change in it.
-    changes : sequence
-        The changes as the wire has them, in revision order.
+    changes : Changes
+        The changes.
+    count : int
+        How many they are.
     cost : int
-        About how many bytes it holds.
-    prev : bool
-        Whether the server was asked for the values before.
+        About how many bytes they hold.
     """
 
     start: int
     end: int
-    changes: Any
-    cost: int
-    prev: bool = False
+    changes: Changes
+    count: int = field(init=False)
+    cost: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.count, self.cost = self.changes.count, self.changes.size
 
     @property
-    def revisions(self) -> set[int]:
-        return {change.kv.mod_revision for change in self.changes}
+    def span(self) -> int:
+        """How many revisions it covers, those of other keys included."""
+        return self.end - self.start + 1
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ from etcd_watcher.stores.history import replay
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_history import Segments
+from etcd_watcher.stores.v3_knocks import QUIET_KNOCKS
+from etcd_watcher.stores.v3_response import Response, Unread
 from tests.stores.v3_past import (
     ALL,
     DENSE,
@@ -182,7 +184,7 @@ def test_no_more_watchers_are_in_flight_than_allowed(
     most = 0
     receive = Segments._receive
 
-    def watched(segments: Segments, response: Any) -> None:
+    def watched(segments: Segments, response: Response) -> None:
         nonlocal most
         receive(segments, response)
         most = max(most, sum(map(bool, segments._asked)) + len(segments._watching))
@@ -224,7 +226,7 @@ def test_a_server_that_reads_for_long_is_waited_for(
         def counted(segments: Segments) -> bool:
             nonlocal asked
             asked += 1
-            if asked == 3 * v3_history.QUIET_KNOCKS:
+            if asked == 3 * QUIET_KNOCKS:
                 server.resume()
             return is_quiet(segments)
 
@@ -233,7 +235,7 @@ def test_a_server_that_reads_for_long_is_waited_for(
         events = list(next(batches))
         server.pause()
         events += itertools.chain.from_iterable(batches)
-    assert asked >= 3 * v3_history.QUIET_KNOCKS
+    assert asked >= 3 * QUIET_KNOCKS
     assert events == expected
     assert counts == {"segments": len(events), "watch": 0}
 
@@ -241,7 +243,7 @@ def test_a_server_that_reads_for_long_is_waited_for(
 def test_memory_is_bounded_while_later_segments_wait(
     past: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bound = 2_000_000
+    bound = 250_000
     monkeypatch.setattr(v3_history, "HELD_BYTES", bound)
     held = []
     hold_less = Segments._hold_less
@@ -356,9 +358,9 @@ def test_values_too_large_for_one_message_come_in_parts(
     in_parts = []
     keep = Segments._keep
 
-    def watched(segments: Segments, response: Any) -> None:
+    def watched(segments: Segments, head: Any, changes: Unread) -> None:
         in_parts.append(segments._in_fragments)
-        keep(segments, response)
+        keep(segments, head, changes)
 
     monkeypatch.setattr(Segments, "_keep", watched)
     store = connect(server)
@@ -382,8 +384,8 @@ def test_values_of_a_megabyte_come_once_and_in_order(
     hold_less = Segments._hold_less
 
     def watched(segments: Segments) -> None:
-        held.append(segments._plan.cost)
         hold_less(segments)
+        held.append(segments._plan.cost)
 
     monkeypatch.setattr(Segments, "_hold_less", watched)
     store = connect(server)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etcd_watcher.stores.v3_response import Whole
 from etcd_watcher.stores.v3_segments import Piece, Plan
 
 
 def piece(start: int, end: int, cost: int = 1) -> Piece:
-    return Piece(start, end, [], cost)
+    return Piece(start, end, Whole([], cost))
 
 
 def spans(plan: Plan) -> list[tuple[int, int]]:
