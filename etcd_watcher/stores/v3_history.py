@@ -345,7 +345,7 @@ class Segments:
 
     def _hold_less(self) -> None:
         """Keep to the bound on memory."""
-        if self._plan.shed(HELD_BYTES):
+        if not self._in_fragments and self._plan.shed(HELD_BYTES):
             self._width = max(1, self._width // 2)
         # One that is too large by itself, or fragments: the reader has it, or is about to. What
         # comes next waits with the server, by gRPC's flow control.
@@ -391,7 +391,7 @@ class Segments:
 
     def _is_at_the_end(self, newest: Piece) -> bool:
         """Tell whether the server has told all that it has: its farthest response is not full."""
-        if not self._plan.whole or self._plan.farthest >= self._plan.last:
+        if not self._plan.whole or not newest.end <= self._plan.farthest < self._plan.last:
             return False
         if self._in_fragments:
             return self._told < FULL
