@@ -139,13 +139,18 @@ class Connection:
         except ValueError as error:
             raise StoreClosed("the connection was closed before a request") from error
         for request, call in zip(requests, calls, strict=True):
-            yield partial(self._end, call, name, request, timeout)
+            yield partial(self._end, call, metadata, partial(self.call, name, request, timeout))
 
-    def _end(self, call: Any, name: str, request: Any, timeout: float) -> Any:
+    def _end(self, call: Any, metadata: Metadata, again: Callable[[], Any]) -> Any:
+        """Wait for an answer, and ask again where an old login was refused."""
         try:
             return call.result()
-        except (grpc.RpcError, grpc.FutureCancelledError):  # a second try logs in, and explains
-            return self.call(name, request, timeout)
+        except grpc.FutureCancelledError:
+            raise StoreClosed("the connection was closed while a request was under way") from None
+        except grpc.RpcError as error:
+            if self.is_login_over(error, metadata):
+                return again()
+            raise self.explain(error) from error
 
     def metadata(self, timeout: float) -> Metadata:
         """Give the token of our user, from a login where there is none yet."""
