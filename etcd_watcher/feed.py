@@ -16,7 +16,8 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.event import Status
-from etcd_watcher.keys import Growth, KeyRange
+from etcd_watcher.growth import Growth
+from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import logger
 from etcd_watcher.resync import resync
 from etcd_watcher.stores.backlog import watch_from

@@ -41,7 +41,7 @@ FLOORS = [
         "testing",
     },
     {"mailbox", "onlooker", "pool", "dispatch", "turns", "router", "demux", "lives"},
-    {"feed", "backoff", "catchup", "resync", "census", "client"},
+    {"feed", "growth", "backoff", "catchup", "resync", "census", "client"},
     {
         "registry",
         "stream",
