@@ -156,10 +156,14 @@ def report(
     flooded: Flooded, events: int, measured: Measured, figures: dict[str, Any], took: float
 ) -> None:
     """Print what was measured, for who wants to know (`pytest -s`)."""
-    rates = {name: round(measured.rate(model), 1) for name, model in figures["models"].items()}
+    rates = {
+        name: (round(measured.rate(model), 1), measured.busiest_second(model))
+        for name, model in figures["models"].items()
+        if model in measured.messages
+    }
     print(  # noqa: T201 - asked for
         f"\n{events:,} events; frames p95 {measured.slow_frame:.1f} ms (idle {flooded.idle:.1f}), "
-        f"longest {max(measured.frames):.0f} ms; messages/s {rates}; the next cell took {took:.0f} "
+        f"longest {max(measured.frames):.0f} ms; messages/s, and in the busiest second: {rates}; the next cell took {took:.0f} "
         f"ms; page heap {flooded.heap_before:.0f} -> {flooded.heap.megabytes():.0f} MB; kernel "
         f"{flooded.before['megabytes']:.0f} -> {figures['megabytes']:.0f} MB"
     )
