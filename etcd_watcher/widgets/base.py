@@ -56,6 +56,7 @@ class LiveWidget(AnyWidget):
     save_state = Bool(default_value=False).tag(setting=True)
 
     _open = False
+    _own_layout = False
 
     def __init__(self, watcher: Watcher, *unnamed: object, **settings: Any) -> None:
         if not hasattr(watcher, "journal") or not hasattr(watcher, "status"):
@@ -78,6 +79,7 @@ class LiveWidget(AnyWidget):
         """Where it was displayed with `save_state=True`."""
         self.part_of: LiveWidget | None = None
         """A widget that this one is a part of, and is saved with."""
+        self._own_layout = "layout" not in settings
         try:
             super().__init__(**settings)
         except TraitError as error:
@@ -201,6 +203,10 @@ class LiveWidget(AnyWidget):
         # ipywidgets closes a collected widget too, on whatever thread collects, with whatever lock
         # it holds. We are open for as long as the renderer draws us, so no lock is asked for then.
         super().close()
+        if self._own_layout:
+            # ipywidgets leaves it to a page for good, which keeps with it all that it was made for.
+            self._own_layout = False
+            self.layout.close()
 
     # How it looks without a page.
 

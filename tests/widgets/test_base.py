@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ipywidgets import Layout
+from ipywidgets.widgets.widget import _instances
 from traitlets import Int, TraitError
 
 from etcd_watcher.watcher import Watcher
@@ -150,6 +152,16 @@ def test_a_drawing_that_fails_is_told_below_the_widget(tally: Tally, sent: Sent)
         "kind": "problem",
         "text": "This is shown no more, because of ZeroDivisionError: division by zero",
     }
+
+
+def test_closed_it_leaves_nothing_to_ipywidgets(fake_watcher: Watcher) -> None:
+    before = dict(_instances)
+    Tally(fake_watcher).close()
+    assert dict(_instances) == before
+    layout = Layout(height="100px")
+    Tally(fake_watcher, layout=layout).close()
+    assert layout.comm is not None, "it is somebody else's"
+    layout.close()
 
 
 def test_closing_ends_the_drawing_and_can_be_said_twice(

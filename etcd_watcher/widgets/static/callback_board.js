@@ -244,4 +244,8 @@ function renderBoard({ el, state, ask, model }) {
   };
 }
 
-export default live({ start: startBoard, apply: applyBoard, render: renderBoard });
+function endBoard(state) {
+  for (const card of state.cards.values()) card.output.close();
+}
+
+export default live({ start: startBoard, apply: applyBoard, render: renderBoard, end: endBoard });

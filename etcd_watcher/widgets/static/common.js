@@ -142,9 +142,10 @@ function takeUp(state, message) {
  *                               it is when the kernel last said anything (milliseconds)
  * apply(state, message, buffers) -> bring it up to date
  * render({el, state, ask, model}) -> one view: {update(), dispose()?}
+ * end(state)                 -> the widget is closed
  *
  * Views are brought up to date once an animation frame at most. */
-function live({ start, apply, render }) {
+function live({ start, apply, render, end }) {
   return () => {
     const state = start();
     const views = new Set();
@@ -152,6 +153,7 @@ function live({ start, apply, render }) {
     let problem = "";
     let model = null;
     let frame = null;
+    let ended = false;
 
     const ask = (message) => model.send(message);
     const askForAll = later(() => ask({ ask: "whole" }), 200);
@@ -165,6 +167,13 @@ function live({ start, apply, render }) {
     };
     const updateSoon = () => {
       if (frame === null) frame = requestAnimationFrame(update);
+    };
+
+    // JupyterLab 4.6 keeps each widget's model and views for as long as the kernel: not what they hold.
+    const letGo = () => {
+      if (!ended || views.size > 0) return;
+      end?.(state);
+      for (const name of Object.keys(state)) delete state[name];
     };
 
     const take = (message, buffers) => {
@@ -186,7 +195,11 @@ function live({ start, apply, render }) {
       initialize(context) {
         model = context.model;
         model.on("msg:custom", take);
-        return () => model.off("msg:custom", take);
+        return () => {
+          model.off("msg:custom", take);
+          ended = true;
+          letGo();
+        };
       },
       render(context) {
         model = context.model;
@@ -206,6 +219,8 @@ function live({ start, apply, render }) {
         return () => {
           views.delete(view);
           view.dispose?.();
+          el.replaceChildren();
+          letGo();
         };
       },
     };
