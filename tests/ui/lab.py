@@ -28,6 +28,10 @@ START_SECONDS = 60
 STOP_SECONDS = 20
 CELLS_SECONDS = 120
 
+HARMLESS = "[anywidget] Failed to initialize model"
+"""anywidget 0.11 throws it 2 s after it has begun to load a widget that was closed meanwhile, or is
+not ready yet on a busy machine: the latter it shows once it is."""
+
 T = TypeVar("T")
 
 
@@ -132,10 +136,14 @@ class NotebookPage:
         """Exceptions that nothing in the page caught."""
         self.abroad: list[str] = []
         """Addresses outside of our server that the page asked for."""
-        page.on("pageerror", lambda error: self.page_errors.append(f"{error}\n{error.stack}"))
+        page.on("pageerror", lambda error: self._note_error(f"{error}\n{error.stack}"))
         page.on("request", lambda request: self._note(request.url, lab.url))
         page.goto(f"{lab.url}doc/tree/{path.relative_to(lab.folder).as_posix()}?reset")
         self.wait_for_kernel()
+
+    def _note_error(self, error: str) -> None:
+        if HARMLESS not in error:
+            self.page_errors.append(error)
 
     def _note(self, url: str, home: str) -> None:
         if not url.startswith((home, "data:", "blob:")):
