@@ -27,6 +27,7 @@ __all__ = [
     "name_of",
     "seconds",
     "several",
+    "some",
 ]
 
 Key = str | bytes
@@ -52,6 +53,24 @@ def several(key: Keys) -> list[Key]:
     for each in keys:
         check_type(each)
     return list(dict.fromkeys(keys))
+
+
+def some(key: Keys) -> list[Key]:
+    """Give one key, or each of several, and at least one: of none nobody would hear, without a word.
+
+    Raises
+    ------
+    TypeError
+        One of them is no key.
+    ValueError
+        There is none.
+    """
+    keys = several(key)
+    if not keys:
+        raise ValueError(
+            'no key is given: name one, or several, or use prefix=True with "" for all'
+        )
+    return keys
 
 
 def name_of(key: Key) -> str:
@@ -91,7 +110,7 @@ def check_on(key: Keys, where: object) -> list[Key]:
         raise TypeError('name a key: @watcher.on("key"), not @watcher.on')
     if where not in (None, "loop"):
         raise ValueError(f'where={where!r}: leave it out, or say "loop"')
-    return several(key)
+    return some(key)
 
 
 def check_predicate(predicate: object) -> None:

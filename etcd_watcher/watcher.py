@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import etcd_watcher.arguments as given
 from etcd_watcher._html import watcher_html
-from etcd_watcher.arguments import Key, Keys, name_of, seconds, several
+from etcd_watcher.arguments import Key, Keys, name_of, seconds, several, some
 from etcd_watcher.catchup import CatchUp
 from etcd_watcher.census import Census
 from etcd_watcher.client import Client
@@ -160,7 +160,7 @@ class Watcher(Witness):
         Several keys take one round trip; for `prefix` see `register`.
         """
         self._check_open()
-        self._registry.watch(several(key), prefix=prefix)
+        self._registry.watch(some(key), prefix=prefix)
 
     def remove_key(self, key: Keys, *, prefix: bool | None = None) -> None:
         """Watch a key no more, whoever is subscribed to it. Of an unknown key: nothing happens.
@@ -222,14 +222,14 @@ class Watcher(Witness):
             made.what = what
             return made
 
-        self._registry.subscribe(several(key), who, make, prefix=prefix)
+        self._registry.subscribe(some(key), who, make, prefix=prefix)
 
     def unregister(
         self, key: Keys, who: object, *, prefix: bool | None = None, keep: bool = False
     ) -> None:
         """Tell `who` no more of a key. The last subscriber's leaving removes the key.
 
-        Of someone who is not subscribed: nothing happens.
+        Of someone who is not subscribed, or on a closed watcher: nothing happens.
 
         Parameters
         ----------
@@ -341,6 +341,10 @@ class Watcher(Witness):
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_registry"):
+            return (
+                "Watcher(not open)"  # its making failed, and a debugger shows what there is of it
+            )
         return f"Watcher({self.api}, {self.status.state}, {plural(len(self.keys), 'key')})"
 
     def _repr_html_(self) -> str:

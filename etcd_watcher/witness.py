@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import etcd_watcher.arguments as given
-from etcd_watcher.arguments import Key, Keys, seconds, several
+from etcd_watcher.arguments import Key, Keys, seconds, several, some
 from etcd_watcher.background import run_in_thread
 from etcd_watcher.catchup import CatchUp
 from etcd_watcher.client import Client
@@ -63,7 +63,7 @@ class Witness(Client):
         self._check_open()
         self._check_since(since)
         return open_stream(
-            self._registry, self._demux, self._catch_up, several(key), prefix=prefix, since=since
+            self._registry, self._demux, self._catch_up, some(key), prefix=prefix, since=since
         )
 
     # Waiting.

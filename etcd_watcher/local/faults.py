@@ -14,6 +14,13 @@ class FaultImpossible(EtcdWatcherError):
     """What was asked for cannot be done to the cluster as it is now."""
 
 
+def check_seconds(seconds: object) -> None:
+    """Check a delay."""
+    number = seconds if isinstance(seconds, int | float) else -1
+    if isinstance(seconds, bool) or not 0 <= number < float("inf"):
+        raise ValueError(f"seconds is a time from 0 up, not {seconds!r}")
+
+
 class Faults:
     """Hurts the members of a `LocalCluster` and the links between them: `cluster.faults`.
 
@@ -140,8 +147,7 @@ class Faults:
         self, one: Member | str, other: Member | str, seconds: float, *, one_way: bool = False
     ) -> None:
         """Let what is sent arrive later, in order: a question and its answer take twice as long."""
-        if not 0 <= seconds < float("inf"):
-            raise ValueError(f"seconds is a time from 0 up, not {seconds!r}")
+        check_seconds(seconds)
         self._set(one, other, Link(delay=seconds), one_way=one_way)
 
     def reset(self, one: Member | str, other: Member | str) -> None:

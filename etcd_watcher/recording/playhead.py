@@ -28,6 +28,13 @@ def check_whole(what: str, number: object, least: int) -> None:
         raise ValueError(f"{what}({number!r}): give a whole number, {least} or more")
 
 
+def check_seconds(seconds: object) -> None:
+    """Check a time from the beginning."""
+    number = seconds if isinstance(seconds, int | float) else -1
+    if isinstance(seconds, bool) or not 0 <= number < math.inf:
+        raise ValueError(f"seek(seconds={seconds!r}): give a number of seconds, 0 or more")
+
+
 class Playhead:
     """A clock in seconds of the recording. Not locked: whoever shares it brings the lock.
 

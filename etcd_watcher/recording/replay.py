@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from etcd_watcher.event import Record
 from etcd_watcher.recording.file import Recording
-from etcd_watcher.recording.playhead import Playhead, check_speed, check_whole
+from etcd_watcher.recording.playhead import Playhead, check_seconds, check_speed, check_whole
 from etcd_watcher.recording.steps import Step, steps_of
 from etcd_watcher.states import States
 
@@ -96,12 +96,14 @@ class Replay:
 
         What lies between is not told. Instead a `Gap` says that it was passed over, and synthetic
         events bring every key to its value at that moment, forwards and backwards. It plays on if
-        it was playing, and had not come to its end.
+        it was playing, and had not come to its end. What is beyond the end is the end.
         """
         if (revision is None) == (seconds is None):
             raise TypeError("seek where? Give a revision, or seconds=")
         if revision is not None:
             check_whole("seek", revision, 0)
+        else:
+            check_seconds(seconds)
         with self.changed:
             self._touched = True
             if self.position == len(self.steps):

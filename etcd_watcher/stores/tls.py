@@ -39,6 +39,11 @@ def tls_context(credentials: Credentials) -> ssl.SSLContext:
             # No password: asked for one, OpenSSL would read it from the terminal and wait.
             context.load_cert_chain(credentials.cert, credentials.key, password=lambda: b"")
         except OSError as error:
+            if "KEY_VALUES_MISMATCH" in _words(error):
+                raise ValueError(
+                    f"key={credentials.key!r} belongs to another certificate than "
+                    f"cert={credentials.cert!r}: give the two that were made together"
+                ) from error
             raise ValueError(
                 f"cert={credentials.cert!r} and its key are no certificate and its own key in PEM "
                 f"form, without a password: {_words(error)}"

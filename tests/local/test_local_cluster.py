@@ -381,9 +381,9 @@ def test_a_member_or_link_that_is_not_there_is_told(cluster: LocalCluster) -> No
         faults.pause("client")
     with pytest.raises(ValueError, match="two ends, not 'm1' twice"):
         faults.cut("m1", cluster.members["m1"])
-    for seconds in (-1, float("inf"), float("nan")):
+    for seconds in (-1, float("inf"), float("nan"), "x", None, True):
         with pytest.raises(ValueError, match="seconds is a time from 0 up"):
-            faults.delay("m1", "m2", seconds)
+            faults.delay("m1", "m2", seconds)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'v4'"):
         cluster.get("nokia", api="v4")
 

@@ -601,3 +601,18 @@ with Watcher(Recording({str(path)!r}), speed="max") as watcher:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("Luis: nokia = hello\n", "")
+
+
+def test_beyond_the_end_is_the_end_and_before_the_beginning_is_nothing(play: Make) -> None:
+    watcher = play(puts(3))
+    watcher.add_key("a")
+    for revision in (-1, 1.5, "2", True):
+        with pytest.raises(ValueError, match=r"seek\(.*\): give a whole number, 0 or more"):
+            watcher.replay.seek(revision)  # type: ignore[arg-type]
+    for seconds in (-1, "2", True, float("nan")):
+        with pytest.raises(ValueError, match=r"seek\(seconds=.*\): give a number of seconds"):
+            watcher.replay.seek(seconds=seconds)  # type: ignore[arg-type]
+    watcher.replay.seek(10**6)
+    watcher.sync()
+    assert watcher.get("a") == watcher.journal.events("a")[-1].value
+    assert watcher.replay.position == len(watcher.replay.steps)

@@ -337,3 +337,29 @@ def test_a_closed_watcher_begins_nothing(watcher: Watcher) -> None:
 def test_a_table_of_no_number_of_records(watcher: Watcher, last: Any) -> None:
     with pytest.raises(ValueError, match="last="):
         watcher.journal.table(last)
+
+
+def test_no_key_at_all_is_said_where_nobody_would_hear_of_any(watcher: Watcher, news: News) -> None:
+    for ask in (
+        lambda: watcher.register([], news, "tell"),
+        lambda: watcher.add_key([]),
+        lambda: watcher.on([]),
+        lambda: watcher.events([]),
+    ):
+        with pytest.raises(ValueError, match="no key is given: name one"):
+            ask()
+    watcher.unregister([], news)
+    watcher.remove_key([])
+    assert watcher.keys == []
+
+
+def test_nobody_has_to_leave_a_closed_watcher(watcher: Watcher, news: News) -> None:
+    watcher.register("nokia", news, "tell")
+    watcher.close()
+    watcher.unregister("nokia", news)
+    watcher.unregister("redhat", Subscriber("Luis"))
+    assert watcher.get_subscribers("nokia") == [news]  # as it was in the end
+
+
+def test_a_watcher_that_was_not_made_whole_can_be_shown() -> None:
+    assert repr(Watcher.__new__(Watcher)) == "Watcher(not open)"

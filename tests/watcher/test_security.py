@@ -140,7 +140,10 @@ def test_files_that_hold_nothing_usable(
     for arguments, complaint in (
         ({"ca_cert": str(empty)}, r"ca_cert='.*empty\.pem' holds no certificate"),
         ({"cert": str(empty), "key": secure.key}, r"cert='.*empty\.pem' and its key"),
-        ({"cert": secure.cert, "key": exclusive.key}, "its own key"),
+        (
+            {"cert": secure.cert, "key": exclusive.key},
+            f"key='{exclusive.key}' belongs to another certificate than cert='{secure.cert}'",
+        ),
     ):
         with pytest.raises(ValueError, match=complaint):
             Watcher(exclusive, api=api, **arguments)
