@@ -193,9 +193,6 @@ def test_a_span_marked_in_the_timeline_selects_in_the_log(
     expect(warm).to_contain_text("a curve from 20 to 24")
     expect(timeline_row(page, "news/nokia")).to_contain_text("16 changes, at most")
     expect(timeline_row(page, "all keys")).to_contain_text("38 changes, at most")
-    for theme in in_both_themes(page):
-        take_picture(page.locator(".ew-time"), f"timeline-{theme}", tmp_path)
-
     # Brush with the mouse, from the beginning to the middle of what happened: the window stands
     # still, and the log shows that span alone.
     box = warm.locator("canvas").bounding_box()
@@ -228,6 +225,10 @@ def test_a_span_marked_in_the_timeline_selects_in_the_log(
     page.keyboard.press("Escape")
     shown(page, "38 shown of 38")
     expect(again).to_be_hidden()
+
+    # The window moves on all the while: what takes time comes behind what needs the events in it.
+    for theme in in_both_themes(page):
+        take_picture(page.locator(".ew-time"), f"timeline-{theme}", tmp_path)
     page.get_by_role("combobox", name="The last").select_option("5 min")
     expect(timeline_row(page, "all keys")).to_contain_text("38 changes")
     notebook.run_new_cell("print(timeline)")
