@@ -43,7 +43,9 @@ VALUES = st.binary(max_size=40) | st.sampled_from(
 
 Operation = tuple[str, bytes, bytes]
 OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(["put", "put", "put", "delete"]), KEYS, VALUES), max_size=12
+    st.tuples(st.sampled_from(["put", "put", "put", "delete"]), KEYS, VALUES),
+    min_size=1,
+    max_size=12,
 )
 
 TEXTS = st.text(max_size=10) | st.text("/._%#?&+;\\ \0\x7f\udcff\ud800aä", max_size=6)
