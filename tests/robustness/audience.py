@@ -238,15 +238,19 @@ class Audience:
 
     # The end.
 
-    def finish(self, last: int) -> None:
-        """Wait until everybody has been told of everything up to `last`, and close the watcher."""
-        self._ending.set()
+    def come_back(self) -> None:
+        """Wait until the watcher is with the server again: what is written now is told live."""
         for listener in self.listeners:
             listener.hurry()
         try:
             self.watcher.sync(timeout=PATIENCE)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ought not to be
             self.troubles.append(f"{self.name}: sync: {error!r}")
+
+    def finish(self, last: int) -> None:
+        """Wait until everybody has been told of everything up to `last`, and close the watcher."""
+        self._ending.set()
+        self.come_back()
         self._wait_for_streams(last)
         for listener, tell in self._subscribed.items():
             delivery = self.watcher.delivery(tell)

@@ -171,6 +171,8 @@ class Episode:
                     writer.close()
             outcome.faults, outcome.log = adversary.done, adversary.log
             outcome.outages = adversary.outages
+            for audience in self._audiences:
+                audience.come_back()
             lasts = {api: self._end_of(api) for api in ("v3", "v2")}
             for audience in self._audiences:
                 audience.finish(lasts[audience.watcher.api])
