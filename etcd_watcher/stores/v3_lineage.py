@@ -9,6 +9,7 @@ from etcd_watcher.errors import Compacted, RequestRejected
 from etcd_watcher.event import Event, EventType
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3_events import ended, mark_expired
+from etcd_watcher.stores.v3_response import CHANGE_BYTES
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection
@@ -21,9 +22,6 @@ VALUE_ANSWER = 5.0
 
 VALUES_AT_ONCE = 16
 """Values asked for at one time. Each may have 1.5 MB."""
-
-CHANGE_BYTES = 250
-"""Bytes that a change takes in memory beside those it had on the wire."""
 
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from etcd_watcher.stores import wire
 
-__all__ = ["FULL", "Response", "Unread", "Whole"]
+__all__ = ["CHANGE_BYTES", "FULL", "Response", "Unread", "Whole"]
 
 FULL = 1000
 """Revisions of our range in one response to a watcher that is behind (`watchBatchMaxRevs` in etcd's
