@@ -45,6 +45,8 @@ def beside_cluster(size: Size) -> Iterator[Measurement]:
 def _measure(endpoints: str, writer: str, size: Size) -> Iterator[Measurement]:
     past, count = size.of(PAST), size.of(RATE * SECONDS, 50)
     fill(writer, "past/", past)
+    for _ in _live(endpoints, writer, "", past, count):
+        pass  # who has just taken in so much is busy with it for a while
     for _ in range(size.rounds):
         for way in ["", *available(["etcd_watcher", "etcdctl"])]:
             yield from _live(endpoints, writer, way, past, count)
