@@ -57,7 +57,8 @@ class Feed:
         self._demux = demux
         self._timeout = timeout
         self._backoff = backoff or Backoff(len(store.endpoints))
-        """The feed's thread alone has it."""
+        self._turn = store.turn
+        """Which endpoint the watch is with. The feed's thread alone has these two."""
         self._state = threading.Condition(demux.lock)
         """Guards all below, with the demux's own lock, so that an event's way from the wire to its
         mailboxes is one step. Notified at each change."""
@@ -305,6 +306,7 @@ class Feed:
                 scope, after = self._scope, self._demux.complete
                 if self._closed or scope is None:
                     return None
+            self._turn = self._store.turn
             try:
                 watch = watch_from(self._store, scope, after, self._timeout)
             except StoreClosed:
@@ -388,7 +390,7 @@ class Feed:
                 Status("reconnecting", self._store.endpoint, reason, since, time.time() + wait)
             )
             self._state.notify_all()
-        self._store.rotate()
+        self._store.rotate(self._turn)
         with self._state:
             self._state.wait_for(lambda: self._closed, wait)
 

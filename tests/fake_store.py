@@ -223,7 +223,7 @@ class FakeStore:
         self.transactions: list[list[Event]] = []
         self.watches: list[FakeWatch] = []
         """Every watch that was ever opened."""
-        self.rotations = 0
+        self.turn = 0
         self.silent = False
         """While set, no watch is acknowledged."""
         self.deaf_to_probes = False
@@ -311,7 +311,7 @@ class FakeStore:
 
     @property
     def endpoint(self) -> str:
-        return self.endpoints[self.rotations % len(self.endpoints)]
+        return self.endpoints[self.turn % len(self.endpoints)]
 
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
         if prefix:
@@ -424,10 +424,11 @@ class FakeStore:
             self.changed.notify_all()
             return watch
 
-    def rotate(self) -> None:
+    def rotate(self, turn: int) -> None:
         with self.changed:
             self.calls["rotate"] += 1
-            self.rotations += 1
+            if self.turn == turn:
+                self.turn += 1
             self.changed.notify_all()
 
     def close(self) -> None:

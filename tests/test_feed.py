@@ -333,6 +333,20 @@ def test_each_failure_turns_to_the_next_endpoint(core: Core) -> None:
     assert core.feed.status.endpoint == "http://two:2"
 
 
+@pytest.mark.usefixtures("quick")
+def test_it_stays_where_a_request_has_gone_meanwhile(core: Core) -> None:
+    core.store.endpoints = ("http://one:1", "http://two:2", "http://three:3")
+    core.cover(A)
+    core.store.rotate(0)  # a request found the first one dead
+    core.store.watch_number(1).push(LOST)
+    core.store.watch_number(2)
+    core.wait_until(lambda: core.feed.status.state == "connected")
+    assert core.feed.status.endpoint == "http://two:2"
+    core.store.watch_number(2).push(LOST)
+    core.store.watch_number(3)
+    core.wait_until(lambda: core.feed.status.endpoint == "http://three:3")
+
+
 def test_waits_are_jittered(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff_module, "FIRST_BACKOFF", PATIENCE)
     monkeypatch.setattr(backoff_module, "LAST_BACKOFF", PATIENCE)

@@ -31,6 +31,7 @@ class ReplayStore:
     """
 
     api = "recording"
+    turn = 0
 
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
@@ -121,7 +122,7 @@ class ReplayStore:
             self._watches.append(watch)
             return watch
 
-    def rotate(self) -> None:
+    def rotate(self, turn: int) -> None:
         """Stay: there is one place only."""
 
     def close(self) -> None:

@@ -244,6 +244,11 @@ class Store(Protocol):
         """The endpoint in use."""
         ...
 
+    @property
+    def turn(self) -> int:
+        """How often the store has gone on to another endpoint."""
+        ...
+
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
         """Give the range of raw keys that a key, or a prefix, names in this store.
 
@@ -353,8 +358,11 @@ class Store(Protocol):
         """Open a watch of `scope` that begins with revision `after` + 1."""
         ...
 
-    def rotate(self) -> None:
-        """Use the next endpoint from now on: the feed calls it before it tries again."""
+    def rotate(self, turn: int) -> None:
+        """Use the next endpoint from now on, unless the store has gone on by itself since `turn`.
+
+        The feed calls it before it tries again.
+        """
         ...
 
     def close(self) -> None:

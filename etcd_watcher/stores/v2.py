@@ -86,7 +86,7 @@ class V2Store:
         self._closed = False
         self._requests = 0
         """Under way: the last one to end after `close` closes `_closing`."""
-        self._current = 0
+        self.turn = 0
         self._pool: dict[str, list[Client]] = {url: [] for url in self.endpoints}
         self._reached = dict.fromkeys(self.endpoints, 0)
         """The newest index that each endpoint has told of: what is up to it, it knows."""
@@ -103,11 +103,12 @@ class V2Store:
 
     @property
     def endpoint(self) -> str:
-        return self.endpoints[self._current]
+        return self.endpoints[self.turn % len(self.endpoints)]
 
-    def rotate(self) -> None:
+    def rotate(self, turn: int) -> None:
         with self._lock:
-            self._current = (self._current + 1) % len(self.endpoints)
+            if self.turn == turn:
+                self.turn += 1
 
     # Reading and writing.
 
@@ -364,11 +365,10 @@ class V2Store:
         What writes is not asked twice: the first may have carried it out.
         """
         deadline = time.monotonic() + timeout
-        first = self._current
+        first = self.turn
         reasons = []
         for tried in range(len(self.endpoints)):
-            number = (first + tried) % len(self.endpoints)
-            endpoint = self.endpoints[number]
+            endpoint = self.endpoints[(first + tried) % len(self.endpoints)]
             share = (deadline - time.monotonic()) / (len(self.endpoints) - tried)
             try:
                 answer = self._ask_one(endpoint, question, path, self._closing, share)
@@ -382,7 +382,7 @@ class V2Store:
                     ) from error
             else:
                 with self._lock:
-                    if self._current == first:
-                        self._current = number
+                    if self.turn == first:
+                        self.turn += tried
                 return answer
         raise ConnectionFailed.to(self.endpoints, "; ".join(dict.fromkeys(reasons)))

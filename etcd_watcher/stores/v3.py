@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import Conflict, ConnectionFailed, Denied, RequestRejected, StoreClosed
+from etcd_watcher.errors import Conflict, ConnectionFailed, Denied, RequestRejected
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import v3_permissions, wire
@@ -23,12 +21,13 @@ from etcd_watcher.stores.base import (
     Snapshot,
     TimeToLive,
 )
-from etcd_watcher.stores.v3_connection import Connection, NeverSent
+from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
 from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS
 from etcd_watcher.stores.v3_login import Login
 from etcd_watcher.stores.v3_outbox import progress_is_barrier, range_end
 from etcd_watcher.stores.v3_past import Past
+from etcd_watcher.stores.v3_requests import Requests
 from etcd_watcher.stores.v3_watch import V3Watch
 
 __all__ = ["V3Store"]
@@ -36,15 +35,8 @@ __all__ = ["V3Store"]
 SNAPSHOT_PAGE = 10_000
 """Keys of a snapshot read at a time."""
 
-FOR_ANSWER = 0.8
-"""The part of the time for an endpoint in which it has to answer; the rest is to find out why not."""
-
 EQUAL, MOD_REVISION = 0, 2
 """What a transaction compares, and how."""
-
-
-class _Replaced(ConnectionFailed):
-    """The connection was closed because the store uses another endpoint now."""
 
 
 class V3Store:
@@ -82,90 +74,51 @@ class V3Store:
         self._credentials = credentials or Credentials()
         self._login = Login(self._credentials.user)
         self._rights = v3_permissions.Rights(self._credentials)
-        self._lock = threading.Lock()
-        """Guards all below."""
-        self._index = 0
-        self._connection: Connection | None = None
-        self._closed = False
         self._readable: bytes | None = None
         """A key that our user may read, to ask for when only the revision is wanted."""
         self._asked_for = b"\0"
         """A key that somebody is interested in: it may be the first that we may read."""
         self.history_watchers = history_watchers
+        self._requests = Requests(self.endpoints, self._connect)
         self._past = Past(self._connect)
 
     @property
     def endpoint(self) -> str:
-        return self.endpoints[self._index]
+        return self._requests.endpoint
+
+    @property
+    def turn(self) -> int:
+        return self._requests.turn
+
+    def rotate(self, turn: int) -> None:
+        self._requests.leave(turn)
 
     def connection(self) -> Connection:
-        """Give the connection in use, opened where there is none."""
-        with self._lock:
-            if self._closed:
-                raise StoreClosed("this store is closed")
-            if self._connection is None:
-                self._connection = self._connect(self.endpoint)
-            return self._connection
+        """Give the connection in use."""
+        return self._requests.connection()
 
     def connect(self, timeout: float) -> None:
         """Find an endpoint that answers, within `timeout` seconds for all of them together."""
-        reasons: dict[str, str] = {}
-        deadline = time.monotonic() + timeout
-        for tried, endpoint in enumerate(self.endpoints):
-            share = (deadline - time.monotonic()) / (len(self.endpoints) - tried)
-            connection = self.connection()
-            try:
-                status = connection.call("status", wire.StatusRequest(), share * FOR_ANSWER)
-            except ConnectionFailed as error:
-                reasons[endpoint] = connection.diagnose(error.reason, share * (1 - FOR_ANSWER))
-                self.rotate()
-            else:
-                self.version = status.version
-                return
-        raise ConnectionFailed.to_each(reasons)
+        self.version = self._requests.connect(timeout)
 
     def _connect(self, endpoint: str) -> Connection:
         return Connection(endpoint, self._credentials, self._login)
 
-    def _call(self, name: str, request: Any, timeout: float) -> Any:
-        """Make a call on the connection in use."""
-        connection = self.connection()
+    def _read(self, name: str, request: Any, timeout: float) -> Any:
         try:
-            return connection.call(name, request, timeout)
-        except StoreClosed:
-            raise self._replaced(connection) from None
+            return self._requests.read(name, request, timeout)
         except Denied as denied:
-            raise self._rights.explain(denied, connection.endpoint, name, request) from denied
+            raise self._rights.explain(denied, self.endpoint, name, request) from denied
 
     def _write(self, name: str, request: Any, key: bytes, timeout: float) -> Any:
-        """Make a call that writes a key, and is not made twice."""
-        endpoint = self.endpoint
         try:
-            return self._call(name, request, timeout)
-        except NeverSent:
-            raise
-        except ConnectionFailed as error:
-            raise ConnectionFailed.unanswered(endpoint, error.reason, to_text(key)) from error
-
-    def _read(self, name: str, request: Any, timeout: float) -> Any:
-        """Make a call that may be made again where the connection was replaced meanwhile."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                return self._call(name, request, max(0.001, deadline - time.monotonic()))
-            except _Replaced:
-                if time.monotonic() > deadline:
-                    raise
-
-    def _replaced(self, connection: Connection) -> Exception:
-        """Give the error of a request whose connection was closed under it.
-
-        Unless we were closed the feed has gone on to another endpoint. Whoever asks is not to take
-        that for the end of the store: a subscriber that is catching up would give up for good.
-        """
-        if self._closed:
-            return StoreClosed("this store is closed")
-        return _Replaced.to([connection.endpoint], "the connection was replaced")
+            return self._requests.write(name, request, timeout)
+        except Denied as denied:
+            raise self._rights.explain(denied, self.endpoint, name, request) from denied
+        except RequestFailed as error:
+            if not error.sent:
+                raise
+            raise ConnectionFailed.unanswered(error.endpoint, error.reason, to_text(key)) from error
 
     @property
     def progress_is_barrier(self) -> bool:
@@ -239,7 +192,8 @@ class V3Store:
 
     def _grant(self, ttl: int, timeout: float) -> int:
         request = wire.LeaseGrantRequest(TTL=ttl)
-        return int(self._call("grant", request, timeout).ID)
+        # Made twice it does no harm: a lease that nobody knows ends like any other.
+        return int(self._read("grant", request, timeout).ID)
 
     def compare_and_put(  # noqa: PLR0913 - as the protocol has it
         self,
@@ -369,8 +323,12 @@ class V3Store:
         connection = self.connection()
         try:
             return V3Watch(self, connection, scope, after, fragment=fragment)
-        except (StoreClosed, ValueError):  # the latter is gRPC's word for a channel that was closed
-            raise self._replaced(connection) from None
+        except (
+            ClosedBefore,
+            ValueError,
+        ):  # the latter is gRPC's word for a channel that was closed
+            self.connection()  # which says so where we are closed
+            raise connection.failed("the connection was replaced") from None
 
     def history(
         self, scope: KeyRange, first: int, last: int
@@ -379,21 +337,10 @@ class V3Store:
         parts = self.readable_parts(scope)
         if len(parts) != 1:
             return None
-        index = self._index
-        endpoints = [*self.endpoints[index:], *self.endpoints[:index]]
-        return self._past.read(endpoints, parts[0], first, last, self.history_watchers)
-
-    def rotate(self) -> None:
-        with self._lock:
-            connection, self._connection = self._connection, None
-            self._index = (self._index + 1) % len(self.endpoints)
-        if connection is not None:
-            connection.close()
+        return self._past.read(
+            self._requests.in_turn(), parts[0], first, last, self.history_watchers
+        )
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            connection, self._connection = self._connection, None
         self._past.close()
-        if connection is not None:
-            connection.close()
+        self._requests.close()

@@ -36,9 +36,9 @@ from etcd_watcher.stores.proxies import proxy_to
 from etcd_watcher.stores.tls import authorities
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, Login, is_old_token
 from etcd_watcher.stores.v3_response import Response
-from etcd_watcher.stores.v3_words import never_left, plain
+from etcd_watcher.stores.v3_words import never_left, plain, wants_leader
 
-__all__ = ["MESSAGE_BOUND", "Connection", "Metadata", "NeverSent"]
+__all__ = ["MESSAGE_BOUND", "ClosedBefore", "Connection", "Metadata", "RequestFailed"]
 
 MESSAGE_BOUND = 64 * 1024 * 1024
 """Largest message we take, in bytes. gRPC's own 4 MiB is too little: one catch-up response of
@@ -71,8 +71,29 @@ _METHODS = {
 }
 
 
-class NeverSent(ConnectionFailed):
-    """A request did not get to the endpoint: if it was to write, nothing was written."""
+class ClosedBefore(StoreClosed):
+    """A connection was closed before a request was sent on it."""
+
+
+class RequestFailed(ConnectionFailed):
+    """A request had no answer.
+
+    Attributes
+    ----------
+    endpoint : str
+        Where it was to go.
+    sent : bool
+        Whether it may have been carried out.
+    late : bool
+        Whether there was no answer in time; else the connection is broken.
+    will_pass : bool
+        Whether the endpoint said so itself, for want of a leader: it may answer in a moment.
+    """
+
+    endpoint: str
+    sent = True
+    late = False
+    will_pass = False
 
 
 class Connection:
@@ -119,7 +140,7 @@ class Connection:
             try:
                 return self.calls[name](request, timeout=remaining, metadata=metadata)
             except ValueError as error:  # gRPC's word for a channel that was closed before the call
-                raise StoreClosed("the connection was closed before a request") from error
+                raise ClosedBefore("the connection was closed before a request") from error
             except grpc.RpcError as error:
                 over = self.is_login_over(error, metadata)
                 if not over or time.monotonic() + LOGIN_PAUSE > deadline:
@@ -137,7 +158,7 @@ class Connection:
         try:
             calls = [start(each, timeout=timeout, metadata=metadata) for each in requests]
         except ValueError as error:
-            raise StoreClosed("the connection was closed before a request") from error
+            raise ClosedBefore("the connection was closed before a request") from error
         for request, call in zip(requests, calls, strict=True):
             yield partial(self._end, call, metadata, partial(self.call, name, request, timeout))
 
@@ -154,7 +175,11 @@ class Connection:
 
     def metadata(self, timeout: float) -> Metadata:
         """Give the token of our user, from a login where there is none yet."""
-        token = self._login.token(lambda: self._log_in(timeout), timeout)
+        try:
+            token = self._login.token(lambda: self._log_in(timeout), timeout)
+        except RequestFailed as error:
+            error.sent = False  # what the login was for
+            raise
         return [] if token is None else [("token", token)]
 
     def is_login_over(
@@ -185,7 +210,7 @@ class Connection:
                 wire.AuthenticateRequest(name=user.user, password=user.password), timeout=timeout
             )
         except ValueError:
-            failure: Exception = StoreClosed("the connection was closed before a login")
+            failure: Exception = ClosedBefore("the connection was closed before a login")
         except grpc.RpcError as error:
             failure = self.explain(error)
         else:
@@ -198,12 +223,15 @@ class Connection:
         if code is grpc.StatusCode.CANCELLED:
             return StoreClosed("the connection was closed while a request was under way")
         if code is grpc.StatusCode.UNAVAILABLE:
-            kind = NeverSent if never_left(details) else ConnectionFailed
-            return kind.to([self.endpoint], self._proxied(plain(details)))
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED or is_old_token(details):
-            late = code is grpc.StatusCode.DEADLINE_EXCEEDED
+            return self.failed(
+                self._proxied(plain(details)),
+                sent=not never_left(details),
+                will_pass=wants_leader(details),
+            )
+        late = code is grpc.StatusCode.DEADLINE_EXCEEDED
+        if late or is_old_token(details):
             reason = self._proxied("no answer in time") if late else f"{LOGIN_OVER} ({details})"
-            return ConnectionFailed.to([self.endpoint], reason)
+            return self.failed(reason, sent=late, late=True)
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return ApiNotServed(
                 f"{self.endpoint} does not serve etcd's v3 API ({details}): is it an etcd from "
@@ -216,6 +244,15 @@ class Connection:
             advice += f" (user={self._credentials.user!r})"
         refused = Denied if code is grpc.StatusCode.PERMISSION_DENIED else RequestRejected
         return refused(f"{self.endpoint} refused: {details or code}{advice}")
+
+    def failed(
+        self, reason: str, *, sent: bool = True, late: bool = False, will_pass: bool = False
+    ) -> RequestFailed:
+        """Give the error of a request that had no answer, for this reason."""
+        error = RequestFailed.to([self.endpoint], reason)
+        error.endpoint, error.sent = self.endpoint, sent
+        error.late, error.will_pass = late, will_pass
+        return error
 
     def diagnose(self, reason: str, timeout: float) -> str:
         """Say what keeps us from talking to the endpoint: `reason` where nothing better is found.

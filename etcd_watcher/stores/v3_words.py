@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["never_left", "plain"]
+__all__ = ["never_left", "plain", "wants_leader"]
 
 WORDS = (
     (r"connection refused", "connection refused"),
@@ -40,3 +40,8 @@ def plain(details: str) -> str:
 def never_left(details: str) -> bool:
     """Tell whether nothing can have come of a request that failed so."""
     return details.startswith(NEVER_LEFT)
+
+
+def wants_leader(details: str) -> bool:
+    """Tell whether a server has no leader for now, or has just lost the one it asked."""
+    return details.startswith(ETCD) and "leader" in details

@@ -212,7 +212,7 @@ def test_another_endpoint_is_asked_and_kept_where_one_is_dead(
     assert store.endpoint == any_etcd.url
     found = get(store, fresh_key)
     assert found is not None
-    store.rotate()
+    store.rotate(store.turn)
     assert store.endpoint != any_etcd.url
     store.close()
 

@@ -1,57 +1,92 @@
-"""Requests that are under way while the feed goes on to another endpoint."""
+"""Requests of a v3 store whose endpoint goes away, comes back, or is left by the feed."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
 
 import pytest
 
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ConnectionFailed, StoreClosed
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.local import LocalEtcd
-from etcd_watcher.stores import wire
+from etcd_watcher.local import LocalCluster, LocalEtcd
+from etcd_watcher.stores import v3_requests, wire
 from etcd_watcher.stores.v3 import V3Store
-from etcd_watcher.stores.v3_connection import Connection
+from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
 
 TIMEOUT = 10.0
 
 
 @pytest.fixture
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster() as made:
+        yield made
+
+
+@pytest.fixture
 def store(etcd: LocalEtcd) -> Iterator[V3Store]:
-    made = V3Store([etcd.url, etcd.url], credentials=Credentials())
-    yield made
-    made.close()
+    with closing(V3Store([etcd.url, etcd.url], credentials=Credentials())) as made:
+        yield made
+
+
+@pytest.fixture
+def paused_first(etcd: LocalEtcd) -> Iterator[V3Store]:
+    """Give a store whose first endpoint does not answer, and whose second does."""
+    with (
+        LocalEtcd() as paused,
+        closing(V3Store([paused.url, etcd.url], credentials=Credentials())) as made,
+    ):
+        assert made.revision(TIMEOUT) == 1
+        paused.pause()
+        yield made
 
 
 @pytest.fixture
 def replaced_first(store: V3Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the connection replaced between being asked for and being used, the first time."""
-    given = store.connection
+    given = store._requests._present
     times = iter([True])
 
-    def connection() -> Connection:
+    def present() -> tuple[Connection, int]:
         found = given()
         if next(times, False):
-            store.rotate()
+            store.rotate(store.turn)
         return found
 
-    monkeypatch.setattr(store, "connection", connection)
+    monkeypatch.setattr(store._requests, "_present", present)
+
+
+def in_background(ask: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    """Call something in a thread, and keep what it gives or raises."""
+    found: list[object] = []
+
+    def run() -> None:
+        try:
+            found.append(ask())
+        except Exception as error:  # noqa: BLE001 - for the test to look at
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, found
 
 
 @pytest.mark.usefixtures("replaced_first")
-def test_a_read_is_made_again_on_the_new_connection(store: V3Store) -> None:
+def test_a_read_is_made_on_the_new_connection(store: V3Store) -> None:
     assert store.revision(TIMEOUT) >= 1
 
 
 @pytest.mark.usefixtures("replaced_first")
-def test_a_write_is_not_made_again_because_it_may_have_been_carried_out(
+def test_a_write_is_made_on_the_new_connection_where_it_was_not_sent_on_the_old(
     store: V3Store, fresh_key: str
 ) -> None:
-    with pytest.raises(ConnectionFailed, match="was replaced"):
-        store.put(fresh_key.encode(), b"v", None, TIMEOUT)
-    assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+    revision = store.put(fresh_key.encode(), b"v", None, TIMEOUT)
+    found = store.get(fresh_key.encode(), TIMEOUT)
+    assert found is not None
+    assert (found.revision, found.version) == (revision, 1)
 
 
 @pytest.mark.usefixtures("replaced_first")
@@ -63,19 +98,173 @@ def test_a_watch_fails_as_one_that_can_be_opened_again(store: V3Store) -> None:
     watch.close()
 
 
-def test_a_read_that_hangs_when_the_connection_is_replaced_is_made_again(etcd: LocalEtcd) -> None:
-    with LocalEtcd() as paused:
-        store = V3Store([paused.url, etcd.url], credentials=Credentials())
+def begun(store: V3Store, monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Event:
+    """Tell when a request of a kind is on its way."""
+    sent = threading.Event()
+    calls = store.connection().calls
+    given = calls[name]
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        future = given.future(*arguments, **options)
+        sent.set()
+        return future.result()
+
+    monkeypatch.setitem(calls, name, call)
+    return sent
+
+
+def test_a_read_that_hangs_when_the_connection_is_replaced_is_made_again(
+    paused_first: V3Store,
+) -> None:
+    thread, found = in_background(lambda: paused_first.revision(60))
+    assert thread.is_alive()
+    paused_first.rotate(0)
+    thread.join(TIMEOUT)
+    assert isinstance(found[0], int)
+
+
+def test_a_write_under_way_when_the_connection_is_replaced_is_not_made_again(
+    paused_first: V3Store, fresh_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = begun(paused_first, monkeypatch, "put")
+    thread, found = in_background(lambda: paused_first.put(fresh_key.encode(), b"v", None, 60))
+    assert sent.wait(TIMEOUT)
+    paused_first.rotate(0)
+    thread.join(TIMEOUT)
+    assert "it may have done so, or not" in str(found[0])
+    assert paused_first.get(fresh_key.encode(), TIMEOUT) is None
+
+
+def test_another_endpoint_is_read_from_where_the_one_in_use_does_not_answer(
+    paused_first: V3Store, etcd: LocalEtcd
+) -> None:
+    first, second = paused_first.endpoints
+    assert second == etcd.url
+    assert paused_first.revision(2) >= 1
+    assert paused_first.endpoint == first  # that is for the feed to judge
+
+
+def test_all_are_named_where_none_answers() -> None:
+    with LocalEtcd() as paused, LocalEtcd() as gone:
+        store = V3Store([paused.url, gone.url], credentials=Credentials())
         assert store.revision(TIMEOUT) == 1
         paused.pause()
-        found: list[int] = []
-        reader = threading.Thread(target=lambda: found.append(store.revision(TIMEOUT)))
-        reader.start()
-        assert not found
-        store.rotate()
-        reader.join(TIMEOUT)
-        assert found[0] >= 1
-        store.close()
+        gone.stop()
+        with pytest.raises(ConnectionFailed) as failed, closing(store):
+            store.revision(1)
+        assert f"{paused.url}: no answer in time; {gone.url}: connection refused" in str(
+            failed.value
+        )
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_write_goes_to_the_next_endpoint_where_one_is_gone(
+    etcd: LocalEtcd, fresh_key: str, *, watched: bool
+) -> None:
+    with LocalEtcd() as gone:
+        store = V3Store([gone.url, etcd.url], credentials=Credentials())
+        assert store.revision(TIMEOUT) == 1
+        watch = store.watch(KeyRange.of_key(b"k"), 0) if watched else None
+        gone.stop()
+        with closing(store):
+            # The first may learn of the end from its answer; what comes next can not.
+            with_luck = in_background(lambda: store.put(b"first", b"v", None, TIMEOUT))[0]
+            with_luck.join(TIMEOUT)
+            assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+            assert store.endpoint == etcd.url
+            if watch is not None:
+                watch.close()
+
+
+@pytest.mark.parametrize("ask", ["put", "revision"])
+def test_a_server_that_is_back_answers_at_once_whatever_grpc_remembers(ask: str) -> None:
+    with LocalEtcd() as server, closing(V3Store([server.url], credentials=Credentials())) as store:
+        watch = store.watch(KeyRange.of_key(b"k"), 0)  # gRPC notices the end by itself
+        for number in range(5):
+            server.stop()
+            with pytest.raises(ConnectionFailed):
+                store.revision(TIMEOUT)
+            server.restart()
+            if ask == "put":
+                assert store.put(b"k", b"v", None, TIMEOUT) == number + 2
+            else:
+                assert store.revision(TIMEOUT) == 1
+        watch.close()
+
+
+class Scripted:
+    """A call that fails as it is told to, then goes on as before."""
+
+    def __init__(self, call: Any, *failures: Exception) -> None:
+        self._call, self._failures = call, list(failures)
+        self.calls = 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        if self._failures:
+            raise self._failures.pop(0)
+        return self._call(*arguments, **options)
+
+
+def test_a_read_waits_for_a_leader(store: V3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = store.connection()
+    lost = connection.failed("leader changed", will_pass=True)
+    call = Scripted(connection.call, *[lost] * 7)
+    monkeypatch.setattr(connection, "call", call)
+    assert store.revision(TIMEOUT) >= 1
+    assert call.calls == 8
+    assert store.connection() is connection
+
+
+def test_a_write_waits_for_a_leader_where_it_was_not_taken(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch, fresh_key: str
+) -> None:
+    connection = store.connection()
+    refused = connection.failed("no leader", sent=False, will_pass=True)
+    monkeypatch.setattr(connection, "call", Scripted(connection.call, *[refused] * 7))
+    assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+    lost = connection.failed("leader changed", will_pass=True)
+    call = Scripted(connection.call, lost)
+    monkeypatch.setattr(connection, "call", call)
+    with pytest.raises(ConnectionFailed, match="it may have done so, or not"):
+        store.put(fresh_key.encode(), b"v", None, TIMEOUT)
+    assert call.calls == 1
+
+
+def test_it_does_not_wait_longer_than_it_was_given(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = store.connection()
+    lost = connection.failed("no leader", sent=False, will_pass=True)
+    monkeypatch.setattr(connection, "call", Scripted(connection.call, *[lost] * 1000))
+    with pytest.raises(RequestFailed, match="no leader"):
+        store.put(b"k", b"v", None, 0.2)
+
+
+def test_the_number_of_tries_is_bounded(store: V3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def call(self: Connection, *_: object) -> object:
+        asked.append(self.endpoint)
+        raise self.failed("connection refused", sent=False)
+
+    monkeypatch.setattr(Connection, "call", call)
+    with pytest.raises(RequestFailed, match="connection refused"):
+        store.put(b"k", b"v", None, TIMEOUT)
+    assert len(asked) == v3_requests.TRIES * len(store.endpoints)
+
+
+def test_a_read_goes_on_while_leaders_end(cluster: LocalCluster) -> None:
+    urls = [each.url for each in cluster.members.values()]
+    with closing(V3Store(urls, credentials=Credentials())) as store:
+        store.put(b"k", b"v", None, TIMEOUT)
+        for _ in range(3):
+            cluster.faults.kill(cluster.leader)
+            for _ in range(50):
+                found = store.get(b"k", TIMEOUT)
+                assert found is not None
+                assert found.raw_value == b"v"
+            cluster.faults.heal()
 
 
 @pytest.mark.parametrize(
@@ -93,8 +282,19 @@ def test_once_closed_it_says_so(store: V3Store, ask: Callable[[V3Store], object]
         ask(store)
 
 
+def test_closing_ends_a_request_under_way(
+    paused_first: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = begun(paused_first, monkeypatch, "put")
+    thread, found = in_background(lambda: paused_first.put(b"k", b"v", None, 60))
+    assert sent.wait(TIMEOUT)
+    paused_first.close()
+    thread.join(TIMEOUT)
+    assert isinstance(found[0], StoreClosed)
+
+
 def test_a_closed_channel_is_no_defect(etcd: LocalEtcd) -> None:
     connection = Connection(etcd.url, Credentials())
     connection.close()
-    with pytest.raises(StoreClosed):
+    with pytest.raises(ClosedBefore):
         connection.call("status", wire.StatusRequest(), TIMEOUT)

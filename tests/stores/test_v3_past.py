@@ -65,8 +65,8 @@ def test_another_member_is_asked(store: V3Store, truth: list[Event], connected: 
 def test_it_is_another_one_wherever_we_are(
     store: V3Store, truth: list[Event], connected: list[str]
 ) -> None:
-    store.rotate()
-    store.rotate()
+    store.rotate(store.turn)
+    store.rotate(store.turn)
     assert told(replay(store, ALL, 1, truth[-1].revision)) == truth
     assert connected == [store.endpoints[0]]
 
