@@ -8,6 +8,7 @@ needs no more than most of them. So what we leave alone is the member that our l
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 
 from etcd_watcher.errors import ConnectionFailed, EtcdWatcherError, StoreClosed
@@ -22,7 +23,10 @@ from etcd_watcher.stores.v3_lineage import tell
 __all__ = ["Past"]
 
 MEMBER_ANSWER = 0.5
-"""Seconds that another member has to say how far it is; one that takes longer is no help."""
+"""Seconds that another member has to say that it is as far; one that takes longer is no help."""
+
+BEHIND = 0.02
+"""Seconds until a member is asked again that is still a little behind its leader."""
 
 
 class Past:
@@ -79,12 +83,8 @@ class Past:
         """Connect to the first of these members that has the past up to a revision, if any has."""
         for endpoint in endpoints:
             connection = self._connect(endpoint)
-            try:
-                status = connection.call("status", wire.StatusRequest(), MEMBER_ANSWER)
-                if status.header.revision >= last:
-                    return connection
-            except EtcdWatcherError:
-                pass  # it is away
+            if _is_as_far(connection, last):
+                return connection
             connection.close()
         return None
 
@@ -110,3 +110,17 @@ class Past:
             readers = list(self.readers)
         for each in readers:
             each.close()
+
+
+def _is_as_far(connection: Connection, last: int) -> bool:
+    """Tell whether a member has the past up to a revision, or gets it in a moment."""
+    deadline = time.monotonic() + MEMBER_ANSWER
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            status = connection.call("status", wire.StatusRequest(), left)
+            if status.header.revision >= last:
+                return True
+            time.sleep(BEHIND)
+    except EtcdWatcherError:
+        pass  # it is away
+    return False

@@ -181,10 +181,10 @@ def test_a_server_that_is_back_answers_at_once_whatever_grpc_remembers(ask: str)
     with LocalEtcd() as server, closing(V3Store([server.url], credentials=Credentials())) as store:
         watch = store.watch(KeyRange.of_key(b"k"), 0)  # gRPC notices the end by itself
         for number in range(5):
-            server.stop()
+            server.kill()
             with pytest.raises(ConnectionFailed):
                 store.revision(TIMEOUT)
-            server.restart()
+            server.start()
             if ask == "put":
                 assert store.put(b"k", b"v", None, TIMEOUT) == number + 2
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,24 @@ def test_one_that_is_behind_is_passed_by(
     monkeypatch.setattr(v3_past, "FAR", last)  # nothing comes by the way that this asks for
     list(store._past.read(store.endpoints, ALL, 1, last + 1000, 1))
     assert connected == [*store.endpoints[1:], store.endpoints[0]]
+
+
+def test_one_that_is_only_a_moment_behind_is_waited_for(
+    store: V3Store, truth: list[Event], connected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Connection.call
+    behind = [3, 2, 1]
+
+    def call(self: Connection, name: str, request: Any, timeout: float) -> Any:
+        reply = given(self, name, request, timeout)
+        if name == "status" and behind:
+            reply.header.revision = truth[-1].revision - behind.pop(0)
+        return reply
+
+    monkeypatch.setattr(Connection, "call", call)
+    assert told(replay(store, ALL, 1, truth[-1].revision)) == truth
+    assert connected == [store.endpoints[1]]
+    assert not behind
 
 
 def test_one_that_goes_in_the_middle_is_gone_on_without(
