@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -365,7 +366,15 @@ def test_values_too_large_for_one_message_come_in_parts(
     monkeypatch.setattr(Segments, "_keep", watched)
     store = connect(server)
     last = store.revision(TIMEOUT)
-    events = told(store, ALL, 1, last)
+    events: list[Event] = []
+    # A server that is long silent is asked by a watch: whose response is too large, and comes in
+    # parts where one begins again behind what came.
+    for _ in range(3):
+        begin = events[-1].revision + 1 if events else 1
+        with suppress(ConnectionFailed):
+            for batch in replay(store, ALL, begin, last):
+                events += batch
+            break
     monkeypatch.undo()
     assert events == told_by_a_watch(connect(server), ALL, 1, last)
     # Whether small ones come whole again, the server decides: it serves a watcher that it has not
