@@ -157,10 +157,9 @@ class Requests:
                 failed = error
                 if error.will_pass:
                     time.sleep(min(ELECTION, max(0.0, deadline - time.monotonic())))
-                else:
+                elif not error.late:  # the connection is broken, for all that are on it
                     tries -= 1
-                    if not error.sent:
-                        self.leave(turn)
+                    self.leave(turn)
             late = failed.late or time.monotonic() >= deadline
             if late or not tries or (writes and failed.sent):
                 raise failed

@@ -192,6 +192,18 @@ def test_a_server_that_is_back_answers_at_once_whatever_grpc_remembers(ask: str)
         watch.close()
 
 
+def test_what_comes_behind_a_write_that_was_lost_with_its_connection_goes_elsewhere(
+    store: V3Store, fresh_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store.connection()
+    lost = first.failed("the connection was reset")
+    monkeypatch.setattr(first, "call", Scripted(first.call, lost))
+    with pytest.raises(ConnectionFailed, match="it may have done so, or not"):
+        store.put(fresh_key.encode(), b"v", None, TIMEOUT)
+    assert store.connection() is not first
+    assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+
+
 class Scripted:
     """A call that fails as it is told to, then goes on as before."""
 
