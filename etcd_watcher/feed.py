@@ -57,8 +57,8 @@ class Feed:
         self._demux = demux
         self._timeout = timeout
         self._backoff = backoff or Backoff(len(store.endpoints))
-        self._turn = store.turn
-        """Which endpoint the watch is with. The feed's thread alone has these two."""
+        self._turn, self._endpoint = store.turn, store.endpoint
+        """Which endpoint the watch is with. The feed's thread alone has these, and the backoff."""
         self._state = threading.Condition(demux.lock)
         """Guards all below, with the demux's own lock, so that an event's way from the wire to its
         mailboxes is one step. Notified at each change."""
@@ -306,7 +306,7 @@ class Feed:
                 scope, after = self._scope, self._demux.complete
                 if self._closed or scope is None:
                     return None
-            self._turn = self._store.turn
+            self._turn, self._endpoint = self._store.turn, self._store.endpoint
             try:
                 watch = watch_from(self._store, scope, after, self._timeout)
             except StoreClosed:
@@ -335,7 +335,7 @@ class Feed:
             self._demux.take(batch)
             if batch.opened:
                 self._opened = batch.scope
-                self._set_status(Status("connected", self._store.endpoint))
+                self._set_status(Status("connected", self._endpoint))
             self._state.notify_all()
 
     def _drop(self, watch: Watch) -> None:
@@ -387,7 +387,7 @@ class Feed:
             since = self._status.since if self._status.state == "reconnecting" else time.time()
             wait = self._backoff.fail()
             self._set_status(
-                Status("reconnecting", self._store.endpoint, reason, since, time.time() + wait)
+                Status("reconnecting", self._endpoint, reason, since, time.time() + wait)
             )
             self._state.notify_all()
         self._store.rotate(self._turn)

@@ -347,6 +347,16 @@ def test_it_stays_where_a_request_has_gone_meanwhile(core: Core) -> None:
     core.wait_until(lambda: core.feed.status.endpoint == "http://three:3")
 
 
+def test_the_status_names_the_endpoint_that_was_lost(core: Core) -> None:
+    core.store.endpoints = ("http://one:1", "http://two:2")
+    core.cover(A)
+    core.store.rotate(0)  # a request found it dead first
+    core.store.silent = True
+    core.store.watch_number(1).push(LOST)
+    core.wait_until(lambda: core.feed.status.state == "reconnecting")
+    assert core.feed.status.endpoint == "http://one:1"
+
+
 def test_waits_are_jittered(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff_module, "FIRST_BACKOFF", PATIENCE)
     monkeypatch.setattr(backoff_module, "LAST_BACKOFF", PATIENCE)
