@@ -106,9 +106,13 @@ class V2Store:
         return self.endpoints[self.turn % len(self.endpoints)]
 
     def rotate(self, turn: int) -> None:
+        self._turn_to(turn, turn + 1)
+
+    def _turn_to(self, before: int, after: int) -> None:
+        """Go on to another endpoint, unless somebody has done so since `before`."""
         with self._lock:
-            if self.turn == turn:
-                self.turn += 1
+            if self.turn == before:
+                self.turn = after
 
     # Reading and writing.
 
@@ -377,12 +381,11 @@ class V2Store:
             except TransportFailed as error:
                 reasons.append(str(error))
                 if writes and error.sent:
+                    self._turn_to(first, first + tried + 1)  # for those who ask next
                     raise ConnectionFailed.unanswered(
                         endpoint, str(error), path.decode()
                     ) from error
             else:
-                with self._lock:
-                    if self.turn == first:
-                        self.turn += tried
+                self._turn_to(first, first + tried)
                 return answer
         raise ConnectionFailed.to(self.endpoints, "; ".join(dict.fromkeys(reasons)))

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -282,3 +283,12 @@ def test_catching_up_tells_each_change_once_whatever_lies_between(
     with Follower(store, b"mine", prefix=True, after=begin) as follower:
         follower.sync()
         assert [event.revision for event in follower.events] == mine
+
+
+def test_after_a_write_without_an_answer_the_next_goes_elsewhere(etcd: LocalEtcd) -> None:
+    with LocalEtcd() as paused, closing(V2Store([paused.url, etcd.url])) as store:
+        paused.pause()
+        with pytest.raises(ConnectionFailed, match="it may have done so, or not"):
+            store.put(b"/k", b"v", None, 0.4)
+        assert store.put(b"/k", b"v", None, 10.0) > 0
+        assert store.endpoint == etcd.url
