@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -186,9 +187,10 @@ class V3Store:
         return key_value(reply.kvs[0]) if reply.kvs else None
 
     def put(self, key: bytes, value: bytes, ttl: int | None, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
         lease = 0 if ttl is None else self._grant(ttl, timeout)
         request = wire.PutRequest(key=key, value=value, lease=lease)
-        return int(self._write("put", request, key, timeout).header.revision)
+        return int(self._write("put", request, key, _left(deadline)).header.revision)
 
     def _grant(self, ttl: int, timeout: float) -> int:
         request = wire.LeaseGrantRequest(TTL=ttl)
@@ -205,10 +207,11 @@ class V3Store:
         ttl: int | None = None,
         lease: int = 0,
     ) -> int:
+        deadline = time.monotonic() + timeout
         if ttl is not None:
             lease = self._grant(ttl, timeout)
         put = wire.PutRequest(key=key, value=value, lease=lease)
-        return self._if_at(revision, key, wire.RequestOp(put=put), timeout)
+        return self._if_at(revision, key, wire.RequestOp(put=put), _left(deadline))
 
     def compare_and_delete(self, key: bytes, revision: int, timeout: float) -> None:
         deletion = wire.DeleteRangeRequest(key=key)
@@ -238,12 +241,13 @@ class V3Store:
         return int(self._write("delete", request, key, timeout).deleted)
 
     def time_left(self, key: bytes, timeout: float) -> TimeToLive | None:
+        deadline = time.monotonic() + timeout
         reply = self._read("range", wire.RangeRequest(key=key, keys_only=True), timeout)
         lease = reply.kvs[0].lease if reply.kvs else 0
         if not lease:
             return None
         request = wire.LeaseTimeToLiveRequest(ID=lease)
-        life = self._read("time_to_live", request, timeout)
+        life = self._read("time_to_live", request, _left(deadline))
         # -1 for one that has just ended: its keys are about to go.
         return TimeToLive(max(0, int(life.TTL)), int(life.grantedTTL), lease)
 
@@ -277,10 +281,11 @@ class V3Store:
         return KeyPage(int(reply.header.revision), heads, last, int(reply.count))
 
     def cluster(self, timeout: float) -> Cluster:
-        connection = self.connection()
-        status = connection.call("status", wire.StatusRequest(), timeout)
+        deadline = time.monotonic() + timeout
+        status = self._requests.read("status", wire.StatusRequest(), timeout)
         try:
-            found = connection.call("members", wire.MemberListRequest(), timeout).members
+            request = wire.MemberListRequest()
+            found = self._requests.read("members", request, _left(deadline)).members
         except RequestRejected:  # not for everybody, where etcd has users
             found = []
         members = [
@@ -344,3 +349,8 @@ class V3Store:
     def close(self) -> None:
         self._past.close()
         self._requests.close()
+
+
+def _left(deadline: float) -> float:
+    """Give the seconds until then, more than none."""
+    return max(0.001, deadline - time.monotonic())

@@ -36,7 +36,7 @@ from etcd_watcher.stores.proxies import proxy_to
 from etcd_watcher.stores.tls import authorities
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, Login, is_old_token
 from etcd_watcher.stores.v3_response import Response
-from etcd_watcher.stores.v3_words import never_left, plain, wants_leader
+from etcd_watcher.stores.v3_words import gave_up, is_late, never_left, plain, wants_leader
 
 __all__ = ["MESSAGE_BOUND", "ClosedBefore", "Connection", "Metadata", "RequestFailed"]
 
@@ -51,10 +51,20 @@ ADVICE = {
 }
 """What to do, for what the server says."""
 
+CONNECTING = 3000
+"""Milliseconds that an endpoint has to answer to connecting, TLS and all."""
+
 LOGIN_PAUSE = 0.05
 """Seconds until the next login, where several in a row did not last until they were used."""
 
 Metadata = list[tuple[str, str]]
+
+NEEDS_LEADER: Metadata = [("hasleader", "true")]
+"""Has a member that has lost its leader say so at once, before it does anything. Else it is silent
+until time is up, and nobody knows then what it has done."""
+
+ANSWERED_ALONE = frozenset({"status", "members"})
+"""What a member answers without a leader."""
 
 _METHODS = {
     "range": ("/etcdserverpb.KV/Range", wire.RangeResponse),
@@ -137,8 +147,9 @@ class Connection:
         for tries in count(1):
             remaining = max(0.001, deadline - time.monotonic())
             metadata = self.metadata(remaining)
+            asked = metadata if name in ANSWERED_ALONE else [*NEEDS_LEADER, *metadata]
             try:
-                return self.calls[name](request, timeout=remaining, metadata=metadata)
+                return self.calls[name](request, timeout=remaining, metadata=asked)
             except ValueError as error:  # gRPC's word for a channel that was closed before the call
                 raise ClosedBefore("the connection was closed before a request") from error
             except grpc.RpcError as error:
@@ -180,6 +191,8 @@ class Connection:
         except RequestFailed as error:
             error.sent = False  # what the login was for
             raise
+        except ConnectionFailed as error:  # somebody else's login took too long
+            raise self.failed(error.reason, sent=False, late=True) from error
         return [] if token is None else [("token", token)]
 
     def is_login_over(
@@ -207,7 +220,9 @@ class Connection:
         log_in, user = self.calls["authenticate"], self._credentials
         try:
             reply = log_in(
-                wire.AuthenticateRequest(name=user.user, password=user.password), timeout=timeout
+                wire.AuthenticateRequest(name=user.user, password=user.password),
+                timeout=timeout,
+                metadata=NEEDS_LEADER,
             )
         except ValueError:
             failure: Exception = ClosedBefore("the connection was closed before a login")
@@ -222,13 +237,13 @@ class Connection:
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.CANCELLED:
             return StoreClosed("the connection was closed while a request was under way")
-        if code is grpc.StatusCode.UNAVAILABLE:
+        if code is grpc.StatusCode.UNAVAILABLE or gave_up(details):
             return self.failed(
                 self._proxied(plain(details)),
                 sent=not never_left(details),
                 will_pass=wants_leader(details),
             )
-        late = code is grpc.StatusCode.DEADLINE_EXCEEDED
+        late = code is grpc.StatusCode.DEADLINE_EXCEEDED or is_late(details)
         if late or is_old_token(details):
             reason = self._proxied("no answer in time") if late else f"{LOGIN_OVER} ({details})"
             return self.failed(reason, sent=late, late=True)
@@ -294,6 +309,8 @@ def _open_channel(endpoint: str, credentials: Credentials, *, proxied: bool) -> 
         ("grpc.keepalive_time_ms", 5000),
         ("grpc.http2.ping_timeout_ms", 2000),
         ("grpc.max_reconnect_backoff_ms", 1000),
+        # How long it tries to connect, 20 s else: so long nobody learns that a request never left.
+        ("grpc.min_reconnect_backoff_ms", CONNECTING),
         # Two channels to one endpoint share a socket unless they are told not to, and a large read
         # on one would hold up the watch on the other.
         ("grpc.use_local_subchannel_pool", 1),

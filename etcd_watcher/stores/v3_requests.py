@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from etcd_watcher.errors import ConnectionFailed, StoreClosed
@@ -29,7 +31,8 @@ class Requests:
     """Makes requests on one connection at a time.
 
     What never left is made again, at the next endpoint; so is what only reads. A write that was
-    under way when its connection was lost is not: it may have been carried out.
+    under way when its connection was lost is not: it may have been carried out. Who has no leader
+    is asked until half of the time is over, and then another.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ class Requests:
         """Guards all below."""
         self.turn = 0
         self._connection: Connection | None = None
+        self._others: set[Connection] = set()
+        """To endpoints that are not in use, each for one request."""
         self._closed = False
 
     @property
@@ -85,8 +90,9 @@ class Requests:
         with self._lock:
             self._closed = True
             connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+            others = list(self._others)
+        for each in others if connection is None else (connection, *others):
+            each.close()
 
     def connect(self, timeout: float) -> str:
         """Find an endpoint that answers, and give its version.
@@ -118,15 +124,7 @@ class Requests:
         ConnectionFailed
             No endpoint answered.
         """
-        deadline = time.monotonic() + timeout
-        last = len(self.endpoints) == 1
-        try:
-            return self._make(name, request, timeout if last else timeout / 2, writes=False)
-        except RequestFailed as error:
-            if last or not error.late:
-                raise
-            why = error.reason
-        return self._ask_others(name, request, deadline, why)
+        return self._make(name, request, timeout, writes=False)
 
     def write(self, name: str, request: Any, timeout: float) -> Any:
         """Make a request that changes something.
@@ -135,16 +133,33 @@ class Requests:
         ------
         RequestFailed
             With `sent`, where nobody knows whether it was carried out.
+        ConnectionFailed
+            It was not: no endpoint took it.
         """
         return self._make(name, request, timeout, writes=True)
 
     def _make(self, name: str, request: Any, timeout: float, *, writes: bool) -> Any:
         deadline = time.monotonic() + timeout
+        half = deadline if len(set(self.endpoints)) == 1 else deadline - timeout / 2
+        made = _Request(name, request, writes)
+        try:
+            return self._ask_in_use(made, deadline if writes else half, half)
+        except RequestFailed as error:
+            others = [each for each in self.in_turn() if each != error.endpoint]
+            if not others or (writes and error.sent):
+                raise
+            failed = error
+        if failed.will_pass:  # there may be a leader by then
+            others.append(failed.endpoint)
+        return self._ask_others(made, list(dict.fromkeys(others)), deadline, failed)
+
+    def _ask_in_use(self, made: _Request, deadline: float, leader_by: float) -> Any:
+        """Ask the endpoint in use; the next, where it is not there."""
         tries = TRIES * len(self.endpoints)
         while True:
             connection, turn = self._present()
             try:
-                return connection.call(name, request, max(0.001, deadline - time.monotonic()))
+                return made.make(connection, deadline, leader_by)
             except ClosedBefore:
                 failed = connection.failed("the connection was replaced", sent=False)
             except StoreClosed:
@@ -153,30 +168,69 @@ class Requests:
                 # Somebody has gone on to another endpoint. Who asks is not to take that for the end
                 # of the store: a subscriber that is catching up would give up for good.
                 failed = connection.failed("the connection was replaced")
+                tries -= 1
             except RequestFailed as error:
                 failed = error
-                if error.will_pass:
-                    time.sleep(min(ELECTION, max(0.0, deadline - time.monotonic())))
-                elif not error.late:  # the connection is broken, for all that are on it
-                    tries -= 1
-                    self.leave(turn)
-            late = failed.late or time.monotonic() >= deadline
-            if late or not tries or (writes and failed.sent):
+                tries -= 1
+                if not (error.late or error.will_pass):
+                    self.leave(turn)  # the connection is broken, for all that are on it
+            over = failed.late or failed.will_pass or time.monotonic() >= deadline
+            if over or tries <= 0 or (made.writes and failed.sent):
                 raise failed
 
-    def _ask_others(self, name: str, request: Any, deadline: float, why: str) -> Any:
+    def _ask_others(
+        self, made: _Request, others: Sequence[str], deadline: float, failed: RequestFailed
+    ) -> Any:
         """Ask the other endpoints while the one in use does not answer.
 
         It stays in use: it may only be slow, and closing its connection would end what others have
         under way there. Whether it is dead the feed finds out.
         """
-        own, *others = self.in_turn()
-        reasons = {own: why}
-        for tried, endpoint in enumerate(others):
-            share = (deadline - time.monotonic()) / (len(others) - tried)
-            with closing(self._connect(endpoint)) as connection:
+        reasons = {failed.endpoint: failed.reason}
+        left = deque(others)
+        while left and (remaining := deadline - time.monotonic()) > 0:
+            until = time.monotonic() + remaining / len(left)
+            endpoint = left.popleft()
+            with self._beside(endpoint) as connection:
                 try:
-                    return connection.call(name, request, max(0.001, share))
-                except ConnectionFailed as error:
+                    return made.make(connection, until, until)
+                except RequestFailed as error:
+                    if made.writes and error.sent:
+                        raise
                     reasons[endpoint] = error.reason
         raise ConnectionFailed.to_each(reasons)
+
+    @contextmanager
+    def _beside(self, endpoint: str) -> Iterator[Connection]:
+        """Connect to an endpoint for one request, beside the connection in use."""
+        with self._lock:
+            if self._closed:
+                raise StoreClosed("this store is closed")
+            connection = self._connect(endpoint)
+            self._others.add(connection)
+        try:
+            yield connection
+        finally:
+            self._others.discard(connection)
+            connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request that can be made on any connection."""
+
+    name: str
+    message: Any
+    writes: bool
+
+    def make(self, connection: Connection, deadline: float, leader_by: float) -> Any:
+        """Make it, again for as long as the endpoint says that it has no leader, until then."""
+        while True:
+            timeout = max(0.001, deadline - time.monotonic())
+            try:
+                return connection.call(self.name, self.message, timeout)
+            except RequestFailed as error:
+                over = time.monotonic() + ELECTION >= leader_by
+                if over or not error.will_pass or (self.writes and error.sent):
+                    raise
+                time.sleep(ELECTION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["never_left", "plain", "wants_leader"]
+__all__ = ["gave_up", "is_late", "never_left", "plain", "wants_leader"]
 
 WORDS = (
     (r"connection refused", "connection refused"),
@@ -15,16 +15,32 @@ WORDS = (
     (r"\bdns\b|name resolution|getaddrinfo", "the host's name is not known"),
     (r"no route|unreachable|host is down", "there is no way to that host"),
     (r"timeout|timed out|settings frame", "no answer to connecting"),
+    (r"context canceled|raft: stopped", "the server is stopping"),
+    (r"raft proposal dropped", "its leader is handing over"),
 )
 """For what gRPC's text has in it, whatever the case."""
 
 ETCD = "etcdserver: "
 """How etcd's own words begin, which are plain."""
 
+OUT_OF_TIME = "context deadline exceeded"
+"""What a server says when our time is up there sooner than here: with the code UNKNOWN, by which it
+would be a refusal."""
+
+GAVE_UP = ("context canceled", "raft: stopped", "raft proposal dropped")
+"""What else etcd passes on with the code UNKNOWN and is no refusal."""
+
 PLACE = re.compile(r"^(?:[A-Z_]+: *)?(?:ipv[46]:[^ ]+: |unix:[^ ]+: )?")
 """What a cause begins with: a status, and an address that we name ourselves."""
 
-NEVER_LEFT = ("failed to connect to all addresses", "DNS resolution failed", f"{ETCD}no leader")
+NEVER_LEFT = (
+    "failed to connect to all addresses",
+    "DNS resolution failed",
+    f"{ETCD}no leader",
+    f"{ETCD}rpc not supported for learner",
+    f"{ETCD}not capable",
+    "raft proposal dropped",
+)
 """How it begins where the request was never sent, or refused before anything was done."""
 
 
@@ -44,4 +60,14 @@ def never_left(details: str) -> bool:
 
 def wants_leader(details: str) -> bool:
     """Tell whether a server has no leader for now, or has just lost the one it asked."""
-    return details.startswith(ETCD) and "leader" in details
+    return (details.startswith(ETCD) and "leader" in details) or details == "raft proposal dropped"
+
+
+def is_late(details: str) -> bool:
+    """Tell whether a server ran out of the time that we gave it."""
+    return details == OUT_OF_TIME
+
+
+def gave_up(details: str) -> bool:
+    """Tell whether a server has dropped a request, for a reason that has nothing to do with it."""
+    return details in GAVE_UP

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
+import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import ConnectionFailed, StoreClosed
+from etcd_watcher.errors import Conflict, ConnectionFailed, StoreClosed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalCluster, LocalEtcd
-from etcd_watcher.stores import v3_requests, wire
+from etcd_watcher.stores import v3_connection, v3_requests, wire
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
 
@@ -310,3 +312,228 @@ def test_a_closed_channel_is_no_defect(etcd: LocalEtcd) -> None:
     connection.close()
     with pytest.raises(ClosedBefore):
         connection.call("status", wire.StatusRequest(), TIMEOUT)
+
+
+def always(connection: Connection, failure: Exception) -> Callable[..., Any]:
+    """Give a call that fails so each time it is made on a connection, whatever is asked."""
+    given = Connection.call
+
+    def call(self: Connection, *arguments: Any) -> Any:
+        if self is connection:
+            raise failure
+        return given(self, *arguments)
+
+    return call
+
+
+@pytest.fixture
+def two(etcd: LocalEtcd) -> Iterator[V3Store]:
+    """Give a store of two names of the same server."""
+    other = etcd.url.replace("127.0.0.1", "localhost")
+    with closing(V3Store([etcd.url, other], credentials=Credentials())) as made:
+        yield made
+
+
+def test_a_write_without_a_leader_goes_elsewhere_and_tears_nothing(
+    two: V3Store, monkeypatch: pytest.MonkeyPatch, fresh_key: str
+) -> None:
+    connection = two.connection()
+    refused = connection.failed("no leader", sent=False, will_pass=True)
+    monkeypatch.setattr(Connection, "call", always(connection, refused))
+    assert two.put(fresh_key.encode(), b"v", None, 1) > 1
+    assert two.connection() is connection
+
+
+def test_a_read_without_a_leader_goes_elsewhere(
+    two: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = two.connection()
+    lost = connection.failed("leader changed", will_pass=True)
+    monkeypatch.setattr(Connection, "call", always(connection, lost))
+    assert two.revision(1) >= 1
+    assert two.connection() is connection
+
+
+def test_a_member_cut_off_from_the_others_says_so_and_the_others_take_the_write(
+    fresh_key: str,
+) -> None:
+    with LocalCluster(election_timeout=0.2) as cluster:
+        alone, *others = cluster.members.values()
+        cluster.faults.isolate(alone)
+        with closing(Connection(alone.url, Credentials())) as connection:
+            no_leader = None
+            while no_leader is None:
+                try:
+                    connection.call("range", wire.RangeRequest(key=b"k"), 0.1)
+                except RequestFailed as error:
+                    no_leader = error if error.will_pass else None
+        assert (no_leader.reason, no_leader.sent) == ("no leader", False)
+        urls = [each.url for each in (alone, *others)]
+        key = fresh_key.encode()
+        with closing(V3Store(urls, credentials=Credentials())) as store:
+            store.put(key, b"v", 60, 2)
+            found = store.get(key, 2)
+            assert found is not None
+            assert (found.version, store.endpoint) == (1, alone.url)
+            for each in others:
+                cluster.faults.kill(each)
+            with pytest.raises(ConnectionFailed, match=f"{alone.url}: no leader") as failed:
+                store.put(key, b"v", None, 1)
+        assert "it may have done so" not in str(failed.value)
+
+
+class Told(grpc.RpcError):
+    """What a server says to a request."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        self._code, self._details = code, details
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        ("context deadline exceeded", "no answer in time"),
+        ("context canceled", "the server is stopping"),
+        ("raft: stopped", "the server is stopping"),
+    ],
+)
+def test_a_server_that_drops_a_write_has_not_refused_it(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch, details: str, reason: str
+) -> None:
+    """Etcd passes these on with the code UNKNOWN; the write may have been carried out."""
+    calls = store.connection().calls
+    call = Scripted(calls["put"], Told(grpc.StatusCode.UNKNOWN, details))
+    monkeypatch.setitem(calls, "put", call)
+    with pytest.raises(ConnectionFailed, match=f"{reason}.*it may have done so, or not"):
+        store.put(b"k", b"v", None, TIMEOUT)
+    assert call.calls == 1
+
+
+def test_a_write_that_a_leader_dropped_while_handing_over_is_made_again(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch, fresh_key: str
+) -> None:
+    told = Told(grpc.StatusCode.UNKNOWN, "raft proposal dropped")
+    connection = store.connection()
+    monkeypatch.setitem(connection.calls, "put", Scripted(connection.calls["put"], told))
+    assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+    assert store.connection() is connection
+
+
+@pytest.mark.parametrize("refusal", ["rpc not supported for learner", "not capable"])
+def test_an_endpoint_that_cannot_serve_is_left(
+    two: V3Store, monkeypatch: pytest.MonkeyPatch, fresh_key: str, refusal: str
+) -> None:
+    told = Told(grpc.StatusCode.UNAVAILABLE, f"etcdserver: {refusal}")
+    calls = two.connection().calls
+    monkeypatch.setitem(calls, "put", Scripted(calls["put"], *[told] * 9))
+    assert two.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+    assert two.endpoint == two.endpoints[1]
+
+
+def test_what_connects_to_no_answer_never_left(
+    etcd: LocalEtcd, monkeypatch: pytest.MonkeyPatch, fresh_key: str
+) -> None:
+    monkeypatch.setattr(v3_connection, "CONNECTING", 200)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mute = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with closing(V3Store([mute, etcd.url], credentials=Credentials())) as store:
+            assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+            assert store.endpoint == etcd.url
+
+
+@pytest.mark.parametrize(
+    ("ask", "second", "longest"),
+    [
+        (lambda store: store.put(b"k", b"v", 60, 1), "put", 0.5),
+        (lambda store: store.compare_and_put(b"k", b"v", 0, 1, ttl=60), "txn", 0.5),
+        (lambda store: store.time_left(b"k", 1), "time_to_live", 0.25),
+        (lambda store: store.cluster(1), "members", 0.25),
+    ],
+)
+def test_what_takes_two_requests_takes_no_longer_than_one(
+    paused_first: V3Store,
+    etcd: LocalEtcd,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[V3Store], object],
+    second: str,
+    longest: float,
+) -> None:
+    """The first takes half of the time, and what only reads has half of the rest at each."""
+    with closing(V3Store([etcd.url], credentials=Credentials())) as store:
+        store.put(b"k", b"v", 60, TIMEOUT)
+    given, timeouts = Connection.call, []
+
+    def call(self: Connection, name: str, request: Any, timeout: float) -> Any:
+        if name == second:
+            timeouts.append(timeout)
+        return given(self, name, request, timeout)
+
+    monkeypatch.setattr(Connection, "call", call)
+    with suppress(ConnectionFailed, Conflict):  # the first endpoint is still the one in use
+        ask(paused_first)
+    assert timeouts[0] <= longest
+
+
+def test_how_a_cluster_stands_another_endpoint_tells_where_the_one_in_use_is_silent(
+    paused_first: V3Store,
+) -> None:
+    assert paused_first.cluster(2).members
+
+
+def test_a_write_that_nobody_takes_names_all_who_were_asked() -> None:
+    with LocalEtcd() as one, LocalEtcd() as other:
+        urls = [one.url, other.url]
+    with closing(V3Store(urls, credentials=Credentials())) as store:
+        with pytest.raises(ConnectionFailed) as failed:
+            store.put(b"k", b"v", None, TIMEOUT)
+        for url in urls:
+            assert f"{url}: connection refused" in str(failed.value)
+
+
+def test_closing_ends_a_request_beside(
+    paused_first: V3Store, etcd: LocalEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = paused_first.endpoint
+    with closing(V3Store([etcd.url, paused], credentials=Credentials())) as store:
+        connection, connect = store.connection(), store._requests._connect
+        late = connection.failed("no answer in time", late=True)
+        monkeypatch.setattr(Connection, "call", always(connection, late))
+        beside = threading.Event()
+
+        def note(endpoint: str) -> Connection:
+            beside.set()
+            return connect(endpoint)
+
+        monkeypatch.setattr(store._requests, "_connect", note)
+        thread, found = in_background(lambda: store.revision(60))
+        assert beside.wait(TIMEOUT)
+        store.close()
+        thread.join(TIMEOUT)
+        assert isinstance(found[0], StoreClosed)
+
+
+def test_a_server_that_cancels_all_is_given_up(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = store.connection()
+    call = Scripted(connection.call, *[StoreClosed("cancelled")] * 1000)
+    monkeypatch.setattr(connection, "call", call)
+    with pytest.raises(ConnectionFailed):
+        store.revision(TIMEOUT)
+    assert call.calls == v3_requests.TRIES * len(store.endpoints)
+
+
+def test_a_login_that_takes_too_long_leaves_nobody_and_names_the_endpoint(etcd: LocalEtcd) -> None:
+    store = V3Store([etcd.url], credentials=Credentials(user="luis", password="secret"))
+    with closing(store), store._login._lock:  # as somebody's does who is logging in
+        connection = store.connection()
+        with pytest.raises(RequestFailed, match=etcd.url) as failed:
+            store.put(b"k", b"v", None, 0.1)
+        assert not failed.value.sent
+        assert store.connection() is connection

@@ -54,6 +54,8 @@ def test_its_words_become_plain(details: str, told: str) -> None:
         (TO_ALL + "UNKNOWN: ipv4:127.0.0.1:2379: Connection refused", True),
         ("DNS resolution failed for etcd.invalid:2379: no", True),
         ("etcdserver: no leader", True),
+        ("etcdserver: rpc not supported for learner", True),
+        ("etcdserver: not capable", True),
         ("etcdserver: request timed out", False),
         ("etcdserver: leader changed", False),
         ("Socket closed", False),
