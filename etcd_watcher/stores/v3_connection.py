@@ -235,7 +235,7 @@ class Connection:
     def explain(self, error: grpc.RpcError) -> Exception:
         """Give the error of ours that says what this one of gRPC's means."""
         code, details = error.code(), error.details() or ""
-        if code is grpc.StatusCode.CANCELLED:
+        if code is grpc.StatusCode.CANCELLED and not gave_up(details):
             return StoreClosed("the connection was closed while a request was under way")
         if code is grpc.StatusCode.UNAVAILABLE or gave_up(details):
             return self.failed(

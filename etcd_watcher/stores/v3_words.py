@@ -27,8 +27,13 @@ OUT_OF_TIME = "context deadline exceeded"
 """What a server says when our time is up there sooner than here: with the code UNKNOWN, by which it
 would be a refusal."""
 
-GAVE_UP = ("context canceled", "raft: stopped", "raft proposal dropped")
-"""What else etcd passes on with the code UNKNOWN and is no refusal."""
+GAVE_UP = (
+    "context canceled",
+    f"{ETCD}request canceled",
+    "raft: stopped",
+    "raft proposal dropped",
+)
+"""What else it says with the code UNKNOWN (newer ones: CANCELLED), which is no refusal."""
 
 PLACE = re.compile(r"^(?:[A-Z_]+: *)?(?:ipv[46]:[^ ]+: |unix:[^ ]+: )?")
 """What a cause begins with: a status, and an address that we name ourselves."""
@@ -59,8 +64,10 @@ def never_left(details: str) -> bool:
 
 
 def wants_leader(details: str) -> bool:
-    """Tell whether a server has no leader for now, or has just lost the one it asked."""
-    return (details.startswith(ETCD) and "leader" in details) or details == "raft proposal dropped"
+    """Tell whether a server has no leader for now, or does not hear from it."""
+    if not details.startswith(ETCD):
+        return details == "raft proposal dropped"
+    return "leader" in details or details.startswith(f"{ETCD}request timed out")
 
 
 def is_late(details: str) -> bool:

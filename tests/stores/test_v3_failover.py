@@ -400,19 +400,38 @@ class Told(grpc.RpcError):
     [
         ("context deadline exceeded", "no answer in time"),
         ("context canceled", "the server is stopping"),
+        ("etcdserver: request canceled", "request canceled"),
         ("raft: stopped", "the server is stopping"),
     ],
 )
 def test_a_server_that_drops_a_write_has_not_refused_it(
     store: V3Store, monkeypatch: pytest.MonkeyPatch, details: str, reason: str
 ) -> None:
-    """Etcd passes these on with the code UNKNOWN; the write may have been carried out."""
+    """Etcd says so with the code UNKNOWN or CANCELLED; the write may have been carried out."""
     calls = store.connection().calls
-    call = Scripted(calls["put"], Told(grpc.StatusCode.UNKNOWN, details))
+    code = grpc.StatusCode.CANCELLED if "etcd" in details else grpc.StatusCode.UNKNOWN
+    call = Scripted(calls["put"], Told(code, details))
     monkeypatch.setitem(calls, "put", call)
     with pytest.raises(ConnectionFailed, match=f"{reason}.*it may have done so, or not"):
         store.put(b"k", b"v", None, TIMEOUT)
     assert call.calls == 1
+
+
+@pytest.mark.parametrize(
+    "details", ["request timed out", "request timed out, possibly due to connection lost"]
+)
+def test_an_endpoint_that_hears_nothing_of_its_leader_is_not_left(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch, details: str
+) -> None:
+    """Its connection is whole, and others have their watch on it."""
+    connection = store.connection()
+    told = Told(grpc.StatusCode.UNAVAILABLE, f"etcdserver: {details}")
+    for name in ("put", "range"):
+        monkeypatch.setitem(connection.calls, name, Scripted(connection.calls[name], told))
+    with pytest.raises(ConnectionFailed, match=f"{details}.*it may have done so, or not"):
+        store.put(b"k", b"v", None, TIMEOUT)
+    assert store.revision(TIMEOUT) >= 1
+    assert store.connection() is connection
 
 
 def test_a_write_that_a_leader_dropped_while_handing_over_is_made_again(
