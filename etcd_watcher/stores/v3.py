@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import Conflict, ConnectionFailed, Denied, RequestRejected
+from etcd_watcher.errors import (
+    Conflict,
+    ConnectionFailed,
+    Denied,
+    EtcdWatcherError,
+    RequestRejected,
+)
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange, to_text
 from etcd_watcher.stores import v3_permissions, wire
@@ -188,14 +194,27 @@ class V3Store:
 
     def put(self, key: bytes, value: bytes, ttl: int | None, timeout: float) -> int:
         deadline = time.monotonic() + timeout
-        lease = 0 if ttl is None else self._grant(ttl, timeout)
-        request = wire.PutRequest(key=key, value=value, lease=lease)
-        return int(self._write("put", request, key, _left(deadline)).header.revision)
+        with self._leased(ttl, 0, deadline) as lease:
+            request = wire.PutRequest(key=key, value=value, lease=lease)
+            return int(self._write("put", request, key, _left(deadline)).header.revision)
 
-    def _grant(self, ttl: int, timeout: float) -> int:
+    @contextmanager
+    def _leased(self, ttl: int | None, lease: int, deadline: float) -> Iterator[int]:
+        """Give the lease for a write, granted where there is a TTL, and ended where it is refused."""
+        if ttl is None:
+            yield lease
+            return
         request = wire.LeaseGrantRequest(TTL=ttl)
         # Made twice it does no harm: a lease that nobody knows ends like any other.
-        return int(self._read("grant", request, timeout).ID)
+        granted = int(self._read("grant", request, _left(deadline)).ID)
+        try:
+            yield granted
+        except (Conflict, RequestRejected):
+            # Who tries until there is no conflict would leave one each time, for as long as its TTL.
+            with suppress(EtcdWatcherError):
+                revoke = wire.LeaseRevokeRequest(ID=granted)
+                self._requests.read("revoke", revoke, _left(deadline))
+            raise
 
     def compare_and_put(  # noqa: PLR0913 - as the protocol has it
         self,
@@ -208,10 +227,9 @@ class V3Store:
         lease: int = 0,
     ) -> int:
         deadline = time.monotonic() + timeout
-        if ttl is not None:
-            lease = self._grant(ttl, timeout)
-        put = wire.PutRequest(key=key, value=value, lease=lease)
-        return self._if_at(revision, key, wire.RequestOp(put=put), _left(deadline))
+        with self._leased(ttl, lease, deadline) as leased:
+            put = wire.PutRequest(key=key, value=value, lease=leased)
+            return self._if_at(revision, key, wire.RequestOp(put=put), _left(deadline))
 
     def compare_and_delete(self, key: bytes, revision: int, timeout: float) -> None:
         deletion = wire.DeleteRangeRequest(key=key)

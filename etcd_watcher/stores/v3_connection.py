@@ -72,6 +72,7 @@ _METHODS = {
     "delete": ("/etcdserverpb.KV/DeleteRange", wire.DeleteRangeResponse),
     "txn": ("/etcdserverpb.KV/Txn", wire.TxnResponse),
     "grant": ("/etcdserverpb.Lease/LeaseGrant", wire.LeaseGrantResponse),
+    "revoke": ("/etcdserverpb.Lease/LeaseRevoke", wire.LeaseRevokeResponse),
     "time_to_live": ("/etcdserverpb.Lease/LeaseTimeToLive", wire.LeaseTimeToLiveResponse),
     "authenticate": ("/etcdserverpb.Auth/Authenticate", wire.AuthenticateResponse),
     "user": ("/etcdserverpb.Auth/UserGet", wire.UserGetResponse),

@@ -23,6 +23,8 @@ __all__ = [
     "DeleteRangeResponse",
     "LeaseGrantRequest",
     "LeaseGrantResponse",
+    "LeaseRevokeRequest",
+    "LeaseRevokeResponse",
     "LeaseTimeToLiveRequest",
     "LeaseTimeToLiveResponse",
     "MemberListRequest",
@@ -92,6 +94,8 @@ _MESSAGES = {
     "TxnResponse": "header:1:Header succeeded:2:bool responses:3:*ResponseOp",
     "LeaseGrantRequest": "TTL:1:int64 ID:2:int64",
     "LeaseGrantResponse": "header:1:Header ID:2:int64 TTL:3:int64 error:4:string",
+    "LeaseRevokeRequest": "ID:1:int64",
+    "LeaseRevokeResponse": "header:1:Header",
     "LeaseTimeToLiveRequest": "ID:1:int64",
     "LeaseTimeToLiveResponse": "header:1:Header ID:2:int64 TTL:3:int64 grantedTTL:4:int64",
     # permType: 0 READ, 1 WRITE, 2 both.
@@ -154,6 +158,8 @@ DeleteRangeRequest = _message("DeleteRangeRequest")
 DeleteRangeResponse = _message("DeleteRangeResponse")
 LeaseGrantRequest = _message("LeaseGrantRequest")
 LeaseGrantResponse = _message("LeaseGrantResponse")
+LeaseRevokeRequest = _message("LeaseRevokeRequest")
+LeaseRevokeResponse = _message("LeaseRevokeResponse")
 LeaseTimeToLiveRequest = _message("LeaseTimeToLiveRequest")
 LeaseTimeToLiveResponse = _message("LeaseTimeToLiveResponse")
 MemberListRequest = _message("MemberListRequest")

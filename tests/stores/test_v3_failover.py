@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import Conflict, ConnectionFailed, StoreClosed
+from etcd_watcher.errors import Conflict, ConnectionFailed, RequestRejected, StoreClosed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalCluster, LocalEtcd
 from etcd_watcher.stores import v3_connection, v3_requests, wire
@@ -556,3 +556,32 @@ def test_a_login_that_takes_too_long_leaves_nobody_and_names_the_endpoint(etcd: 
             store.put(b"k", b"v", None, 0.1)
         assert not failed.value.sent
         assert store.connection() is connection
+
+
+@pytest.mark.parametrize(
+    ("write", "refusal"),
+    [
+        (lambda store, key: store.compare_and_put(key, b"v", 1, TIMEOUT, ttl=600), Conflict),
+        (lambda store, key: store.put(key, b"v" * 4_000_000, 600, TIMEOUT), RequestRejected),
+    ],
+)
+def test_a_write_that_is_refused_leaves_no_lease(
+    store: V3Store,
+    fresh_key: str,
+    monkeypatch: pytest.MonkeyPatch,
+    write: Callable[[V3Store, bytes], object],
+    refusal: type[Exception],
+) -> None:
+    given, leases = store._requests.read, []
+
+    def read(name: str, request: Any, timeout: float) -> Any:
+        answer = given(name, request, timeout)
+        if name == "grant":
+            leases.append(answer.ID)
+        return answer
+
+    monkeypatch.setattr(store._requests, "read", read)
+    with pytest.raises(refusal):
+        write(store, fresh_key.encode())
+    life = given("time_to_live", wire.LeaseTimeToLiveRequest(ID=leases[0]), TIMEOUT)
+    assert life.TTL == -1
