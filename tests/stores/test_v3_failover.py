@@ -371,14 +371,14 @@ def test_a_member_cut_off_from_the_others_says_so_and_the_others_take_the_write(
         urls = [each.url for each in (alone, *others)]
         key = fresh_key.encode()
         with closing(V3Store(urls, credentials=Credentials())) as store:
-            store.put(key, b"v", 60, 2)
-            found = store.get(key, 2)
+            store.put(key, b"v", None, 4)  # half of it for the one without a leader
+            found = store.get(key, 4)
             assert found is not None
             assert (found.version, store.endpoint) == (1, alone.url)
             for each in others:
                 cluster.faults.kill(each)
             with pytest.raises(ConnectionFailed, match=f"{alone.url}: no leader") as failed:
-                store.put(key, b"v", None, 1)
+                store.put(key, b"v", None, 4)
         assert "it may have done so" not in str(failed.value)
 
 
