@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Any, NoReturn
 
@@ -202,7 +202,7 @@ def _since() -> argparse.ArgumentParser:
         "--since",
         "--rev",
         metavar="REVISION",
-        type=_revision,
+        type=_whole("revision: a whole number from 1 on", 1),
         help="begin with the changes of this revision, instead of now",
     )
     return parent
@@ -221,7 +221,9 @@ def _serving() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parent.add_argument(
         "--port",
-        type=_port,
+        type=_whole(
+            f"port: a whole number from 1 to {HIGHEST}, or 0 for any that is free", 0, HIGHEST
+        ),
         metavar="PORT",
         help="serve on this port, or the next one that is free; 0 for any",
     )
@@ -308,23 +310,16 @@ def _api(text: str) -> str:
     return api
 
 
-def _port(text: str) -> int:
-    try:
-        port = int(text)
-    except ValueError:
-        port = -1
-    if not 0 <= port <= HIGHEST:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no port: a whole number from 1 to {HIGHEST}, or 0 for any that is free"
-        )
-    return port
+def _whole(wanted: str, least: int, most: float = inf) -> Callable[[str], int]:
+    """Give what reads a whole number, and says what was wanted where it is none of those."""
 
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {wanted}")
+        return number
 
-def _revision(text: str) -> int:
-    try:
-        revision = int(text)
-    except ValueError:
-        revision = 0
-    if revision < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no revision: a whole number from 1 on")
-    return revision
+    return read
