@@ -142,7 +142,8 @@ def test_another_endpoint_is_read_from_where_the_one_in_use_does_not_answer(
 ) -> None:
     first, second = paused_first.endpoints
     assert second == etcd.url
-    assert paused_first.revision(4) >= 1
+    # Half of it is less than the 2 s after which gRPC misses a sign of life, and the endpoint is left.
+    assert paused_first.revision(3) >= 1
     assert paused_first.endpoint == first  # that is for the feed to judge
 
 
