@@ -47,6 +47,8 @@ class Listener:
         comes from some revision on.
     until : int or None
         Everything up to here must have come; None where that cannot be said.
+    past : bool
+        Whether it asked for what had been before: it reads that for itself, up to when it came.
     told : list of (float, Event)
         When what came, by the monotonic clock.
     gaps : list of Gap
@@ -58,6 +60,7 @@ class Listener:
     start: int | None = None
     begun: int = 0
     until: int | None = None
+    past: bool = False
     told: list[tuple[float, Event]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     delay: float = 0.0
@@ -199,6 +202,7 @@ class Audience:
                         self._begin(listener, stream._mailbox, before)
                     else:
                         listener.begun = listener.start = since - 1
+                        listener.past = True
                     for event in stream:
                         listener.told.append((time.monotonic(), event))
             except ConnectionFailed:

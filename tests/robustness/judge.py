@@ -13,7 +13,7 @@ from etcd_watcher.testing import History, Violation, check
 from tests.robustness.audience import Audience, Listener
 from tests.robustness.truth import Truth
 
-__all__ = ["Findings", "judge"]
+__all__ = ["Findings", "gaps_of", "judge"]
 
 Outage = tuple[float, float]
 """From when to when nobody could reach any member, by the monotonic clock."""
@@ -121,7 +121,7 @@ def _judge_listener(
     since = _begins(listener, told, findings)
     if any(each.last == since - 1 for each in feed_gaps):
         told = _behind_a_gap(told, since, history, findings)
-    gaps = _gaps_of(listener, feed_gaps, since)
+    gaps = gaps_of(listener, feed_gaps, since)
     until = None if listener.until is None else min(listener.until, history.last)
     violations = check(told, history, scope=listener.scope, since=since, until=until, gaps=gaps)
     if until is None:  # it may have left in the middle of a resync
@@ -183,17 +183,32 @@ def _unknowable(
     )
 
 
-def _gaps_of(listener: Listener, feed_gaps: list[Gap], since: int) -> list[Gap]:
+def gaps_of(listener: Listener, feed_gaps: list[Gap], since: int) -> list[Gap]:
     """Give the gaps that a listener has to know of: its own, and those of the feed meanwhile."""
     own = listener.gaps
     end = max([event.revision for _, event in listener.told], default=0)
     end = max(end, listener.until or 0)
     shared = [
-        Gap(max(each.first, since), each.last, each.reason)
+        Gap(_first(listener, each, since), each.last, each.reason)
         for each in feed_gaps
         if each.last >= since and each.first <= end and not any(_in(each, mine) for mine in own)
     ]
+    shared = [each for each in shared if each.first <= each.last]
     return [*(each for each in own if not any(_in(each, other) for other in shared)), *shared]
+
+
+def _first(listener: Listener, gap: Gap, since: int) -> int:
+    """Give where a gap of the feed begins for a listener.
+
+    One who came while the feed was behind, and asked for the past, read for itself up to when it
+    came: farther than the feed, which may never get there. It is held to all that lies before.
+    """
+    read = [
+        event.revision
+        for _, event in listener.told
+        if listener.past and not event.synthetic and gap.first <= event.revision <= gap.last
+    ]
+    return max(gap.first, since, *(each + 1 for each in read))
 
 
 def _in(one: Gap, other: Gap) -> bool:
