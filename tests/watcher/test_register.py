@@ -176,9 +176,12 @@ def burning() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("burning")
-def test_a_put_on_the_next_line_is_never_missed(watcher: Watcher, fresh_key: str) -> None:
+@pytest.mark.parametrize("times", [300, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_put_on_the_next_line_is_never_missed(
+    watcher: Watcher, fresh_key: str, times: int
+) -> None:
     missed = 0
-    for number in range(1000):
+    for number in range(times):
         news = News()
         key = f"{fresh_key}-{number % 50}"
         watcher.register(key, news, "tell")

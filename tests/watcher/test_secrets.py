@@ -107,7 +107,7 @@ def test_no_error_of_a_new_watcher_shows_a_password(
 def test_no_error_behind_a_login_shows_a_password_or_token(api: str) -> None:
     with (
         LocalEtcd(version="3.5", user="luis", password=PASSWORD) as etcd,
-        Watcher(etcd, api=api, request_timeout=0.5) as watcher,
+        Watcher(etcd, api=api, request_timeout=2) as watcher,
     ):
         watcher.add_key("news")
         watcher.put("news", "hello")
