@@ -40,7 +40,8 @@ def left():
     while late() and time.monotonic() < end:
         time.sleep(0.005)
     for thread in threading.enumerate():
-        if thread.name == "etcd_watcher-ask":  # it waits a moment for further questions
+        # They end by themselves, a moment after there was nothing more to ask, and to count.
+        if thread.name in {"etcd_watcher-ask", "etcd_watcher-census"}:
             thread.join(10)
         if thread.name == "etcd_watcher-renderer" and not drawing.renderer.views:
             thread.join(10)
