@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 __all__ = ["PEERS", "available", "follow", "started"]
@@ -42,15 +45,24 @@ def follow(way: str, url: str, prefix: str, count: int, timeout: float) -> dict[
     subprocess.SubprocessError
         It failed, or took longer.
     """
-    done = subprocess.run(
-        _command(way, "catch-up", url, prefix, count),
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        timeout=timeout,
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    command = _command(way, "catch-up", url, prefix, count)
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=PIPE, stderr=PIPE, start_new_session=True
+    ) as process:
+        try:
+            answer, errors = process.communicate(timeout=timeout)
+        finally:
+            _end(process)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, answer, errors)
+    found: dict[str, Any] = json.loads(answer.splitlines()[-1])
     return found
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    """End a way, and what it has started: etcdctl is a program of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -59,9 +71,10 @@ def started(way: str, url: str, prefix: str, count: int) -> Iterator[subprocess.
     with subprocess.Popen(
         _command(way, "live", url, prefix, count),
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
         try:
             output: Any = process.stdout
@@ -70,4 +83,4 @@ def started(way: str, url: str, prefix: str, count: int) -> Iterator[subprocess.
                 raise subprocess.SubprocessError(f"{way} did not begin: {errors[-500:]}")
             yield process
         finally:
-            process.kill()
+            _end(process)

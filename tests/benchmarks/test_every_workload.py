@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import claims, report
 from benchmarks.measure import Measurement, Size
+from benchmarks.peers import follow
+from etcd_watcher.local import LocalEtcd
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
@@ -94,3 +97,10 @@ def test_the_page_is_what_the_figures_say(tmp_path: Path, monkeypatch: pytest.Mo
     report.write()
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == page
     assert all(f"## {name}\n" in page for name in figures)
+
+
+def test_one_that_takes_too_long_is_ended_with_what_it_started(etcd: LocalEtcd) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        follow("etcdctl", etcd.url, "nothing/", 1, timeout=2)
+    running = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
+    assert not [each for each in running if f"--endpoints={etcd.url}" in each]
