@@ -28,7 +28,7 @@ from etcd_watcher.stores.base import (
     Snapshot,
     TimeToLive,
 )
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
+from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
 from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS
 from etcd_watcher.stores.v3_login import Login
@@ -196,7 +196,7 @@ class V3Store:
         deadline = time.monotonic() + timeout
         with self._leased(ttl, 0, deadline) as lease:
             request = wire.PutRequest(key=key, value=value, lease=lease)
-            return int(self._write("put", request, key, _left(deadline)).header.revision)
+            return int(self._write("put", request, key, seconds_left(deadline)).header.revision)
 
     @contextmanager
     def _leased(self, ttl: int | None, lease: int, deadline: float) -> Iterator[int]:
@@ -206,14 +206,14 @@ class V3Store:
             return
         request = wire.LeaseGrantRequest(TTL=ttl)
         # Made twice it does no harm: a lease that nobody knows ends like any other.
-        granted = int(self._read("grant", request, _left(deadline)).ID)
+        granted = int(self._read("grant", request, seconds_left(deadline)).ID)
         try:
             yield granted
         except (Conflict, RequestRejected):
             # Who tries until there is no conflict would leave one each time, for as long as its TTL.
             with suppress(EtcdWatcherError):
                 revoke = wire.LeaseRevokeRequest(ID=granted)
-                self._requests.read("revoke", revoke, _left(deadline))
+                self._requests.read("revoke", revoke, seconds_left(deadline))
             raise
 
     def compare_and_put(  # noqa: PLR0913 - as the protocol has it
@@ -229,7 +229,7 @@ class V3Store:
         deadline = time.monotonic() + timeout
         with self._leased(ttl, lease, deadline) as leased:
             put = wire.PutRequest(key=key, value=value, lease=leased)
-            return self._if_at(revision, key, wire.RequestOp(put=put), _left(deadline))
+            return self._if_at(revision, key, wire.RequestOp(put=put), seconds_left(deadline))
 
     def compare_and_delete(self, key: bytes, revision: int, timeout: float) -> None:
         deletion = wire.DeleteRangeRequest(key=key)
@@ -265,7 +265,7 @@ class V3Store:
         if not lease:
             return None
         request = wire.LeaseTimeToLiveRequest(ID=lease)
-        life = self._read("time_to_live", request, _left(deadline))
+        life = self._read("time_to_live", request, seconds_left(deadline))
         # -1 for one that has just ended: its keys are about to go.
         return TimeToLive(max(0, int(life.TTL)), int(life.grantedTTL), lease)
 
@@ -303,7 +303,7 @@ class V3Store:
         status = self._requests.read("status", wire.StatusRequest(), timeout)
         try:
             request = wire.MemberListRequest()
-            found = self._requests.read("members", request, _left(deadline)).members
+            found = self._requests.read("members", request, seconds_left(deadline)).members
         except RequestRejected:  # not for everybody, where etcd has users
             found = []
         members = [
@@ -346,10 +346,7 @@ class V3Store:
         connection = self.connection()
         try:
             return V3Watch(self, connection, scope, after, fragment=fragment)
-        except (
-            ClosedBefore,
-            ValueError,
-        ):  # the latter is gRPC's word for a channel that was closed
+        except (ClosedBefore, ValueError):  # or gRPC's own word for a channel that was closed
             self.connection()  # which says so where we are closed
             raise connection.failed("the connection was replaced") from None
 
@@ -367,8 +364,3 @@ class V3Store:
     def close(self) -> None:
         self._past.close()
         self._requests.close()
-
-
-def _left(deadline: float) -> float:
-    """Give the seconds until then, more than none."""
-    return max(0.001, deadline - time.monotonic())

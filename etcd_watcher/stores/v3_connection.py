@@ -38,7 +38,15 @@ from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, Login, is_old_
 from etcd_watcher.stores.v3_response import Response
 from etcd_watcher.stores.v3_words import gave_up, is_late, never_left, plain, wants_leader
 
-__all__ = ["MESSAGE_BOUND", "ClosedBefore", "Connection", "Metadata", "RequestFailed"]
+__all__ = [
+    "MESSAGE_BOUND",
+    "NEEDS_LEADER",
+    "ClosedBefore",
+    "Connection",
+    "Metadata",
+    "RequestFailed",
+    "seconds_left",
+]
 
 MESSAGE_BOUND = 64 * 1024 * 1024
 """Largest message we take, in bytes. gRPC's own 4 MiB is too little: one catch-up response of
@@ -146,7 +154,7 @@ class Connection:
         """Make a call; with a user, log in first, and again where the login has expired."""
         deadline = time.monotonic() + timeout
         for tries in count(1):
-            remaining = max(0.001, deadline - time.monotonic())
+            remaining = seconds_left(deadline)
             metadata = self.metadata(remaining)
             asked = metadata if name in ANSWERED_ALONE else [*NEEDS_LEADER, *metadata]
             try:
@@ -290,6 +298,11 @@ class Connection:
 
     def close(self) -> None:
         self.channel.close()
+
+
+def seconds_left(deadline: float) -> float:
+    """Give the seconds until then, more than none."""
+    return max(0.001, deadline - time.monotonic())
 
 
 def _content(path: str | None) -> bytes | None:

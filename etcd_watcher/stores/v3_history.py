@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
@@ -30,14 +30,12 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection, Metadata
 from etcd_watcher.stores.v3_knocks import KNOCK, KNOCK_EVERY, Knocks
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import cancel, create
 from etcd_watcher.stores.v3_response import FULL, Response, Unread, Whole
 from etcd_watcher.stores.v3_segments import Piece, Plan, last_revision
-
-if TYPE_CHECKING:
-    from etcd_watcher.stores.v3_connection import Connection, Metadata
 
 __all__ = ["WATCHERS", "Segments"]
 
@@ -217,7 +215,7 @@ class Segments:
     def _follow(self) -> None:
         """Read one stream to its end."""
         self._login = self._connection.metadata(METADATA_ANSWER)
-        metadata = [("hasleader", "true"), *self._login]
+        metadata = [*NEEDS_LEADER, *self._login]
         outbox: SimpleQueue[Any] = SimpleQueue()
         with self._state:
             if self._ended:

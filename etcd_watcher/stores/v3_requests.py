@@ -12,7 +12,7 @@ from typing import Any
 
 from etcd_watcher.errors import ConnectionFailed, StoreClosed
 from etcd_watcher.stores import wire
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
+from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
 
 __all__ = ["Requests"]
 
@@ -226,9 +226,8 @@ class _Request:
     def make(self, connection: Connection, deadline: float, leader_by: float) -> Any:
         """Make it, again for as long as the endpoint says that it has no leader, until then."""
         while True:
-            timeout = max(0.001, deadline - time.monotonic())
             try:
-                return connection.call(self.name, self.message, timeout)
+                return connection.call(self.name, self.message, seconds_left(deadline))
             except RequestFailed as error:
                 over = time.monotonic() + ELECTION >= leader_by
                 if over or not error.will_pass or (self.writes and error.sent):

@@ -31,6 +31,7 @@ from etcd_watcher.errors import (
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch
+from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection
 from etcd_watcher.stores.v3_events import decode
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
@@ -38,7 +39,6 @@ from etcd_watcher.stores.v3_permissions import named
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3 import V3Store
-    from etcd_watcher.stores.v3_connection import Connection
 
 __all__ = ["V3Watch"]
 
@@ -132,7 +132,7 @@ class V3Watch:
             self._unanswered.clear()
             for part in self._target.parts:
                 self._ask(part)
-            metadata = [("hasleader", "true"), *self._login]
+            metadata = [*NEEDS_LEADER, *self._login]
             self._call = self._connection.watch(iter(outbox), metadata=metadata)
             self._call.add_callback(outbox.close)
             if self._closed:

@@ -113,8 +113,11 @@ def test_a_second_set_up_takes_no_time_and_says_nothing(project: Project) -> Non
     project.program("python3", NO_ENSUREPIP)
     first = project.set_up()
     assert project.ready, first.stderr
+    mark = project.folder / "venv/.ready"
+    made = mark.stat().st_mtime_ns
     second = project.set_up()
-    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")  # else it says so
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert mark.stat().st_mtime_ns == made  # nothing was made again
 
 
 @needs_pip
