@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from etcd_watcher.event import Event
 
-__all__ = ["MOST_KEYS", "AllSeries", "KeySeries"]
+__all__ = ["MOST_KEYS", "AllSeries", "KeySeries", "Numbers"]
 
 MOST_KEYS = 2_000
 """Keys that are told apart; those that come when there are so many count among all, no more."""
 
 LONGEST_NUMBER = 40
 """Bytes up to which a value is tried for a number."""
+
+
+class Numbers(NamedTuple):
+    """The numbers of a piece of time: a peak shows, however short it was."""
+
+    low: float
+    high: float
+    last: float
+
+    def and_then(self, number: float) -> Numbers:
+        """Give these with one more."""
+        return Numbers(min(self.low, number), max(self.high, number), number)
 
 
 class KeySeries:
@@ -23,8 +36,8 @@ class KeySeries:
     ----------
     counts : dict of int to int
         Changes in each piece that had any.
-    numbers : dict of int to float
-        The last number in each piece.
+    numbers : dict of int to Numbers
+        The numbers in each piece that had any.
     words : dict of int to None
         Pieces with a value that is no number: with one of them, the key is no curve.
     value : bytes or None
@@ -39,7 +52,7 @@ class KeySeries:
         self.number = number
         self.raw = raw
         self.counts: dict[int, int] = {}
-        self.numbers: dict[int, float] = {}
+        self.numbers: dict[int, Numbers] = {}
         self.words: dict[int, None] = {}
         self.value: bytes | None = None
         self.fresh: set[int] = set()
@@ -105,7 +118,10 @@ class AllSeries:
             if number is None:
                 series.words[piece] = None
             else:
-                series.numbers[piece] = number
+                known = series.numbers.get(piece)
+                series.numbers[piece] = (
+                    Numbers(number, number, number) if known is None else known.and_then(number)
+                )
 
     def forget_before(self, time: float) -> None:
         """Drop what is out of the window, and keys that have nothing in it."""

@@ -40,9 +40,10 @@ NAME_WIDTH = 80
 class Timeline(LiveWidget):
     """The changes of the busiest keys over a sliding window, a row for each.
 
-    A key whose values are numbers is drawn as a curve, between the lowest and the highest of them;
-    any other as bars, up to the changes a second that are named at its end. Gaps and lost connections are marked. Mark a span of time, with the mouse or with
-    the two handles below: the window stands still, and other widgets can follow:
+    A key whose values are numbers is drawn as a curve, between the lowest and the highest of all
+    of them; any other as bars, up to the changes a second that are named at its end. Gaps and lost
+    connections are marked. Mark a span of time, with the mouse or with the two handles below: the
+    window stands still, and other widgets can follow:
     `traitlets.link((timeline, "between"), (log, "between"))`.
 
     Parameters
@@ -178,7 +179,7 @@ class Timeline(LiveWidget):
             "key": cell(series.raw, NAME_WIDTH) if series.number else "all keys",
             "counts": [[piece, series.counts.get(piece, 0)] for piece in pieces],
             "numbers": [
-                [piece, series.numbers[piece]] for piece in pieces if piece in series.numbers
+                [piece, *series.numbers[piece]] for piece in pieces if piece in series.numbers
             ],
             "curve": series.is_curve,
             "total": series.total,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from etcd_watcher.widgets import series as series_module
-from etcd_watcher.widgets.series import AllSeries, KeySeries, as_number
+from etcd_watcher.widgets.series import AllSeries, KeySeries, Numbers, as_number
 from tests.fake_store import event
 
 
@@ -31,8 +31,15 @@ def test_what_leaves_the_window_is_forgotten_and_so_are_keys_that_are_quiet() ->
     series.forget_before(15.0)
     assert [each.raw for each in series] == [b"b"]
     assert of(series, "b").counts == {20: 1}
-    assert of(series, "b").numbers == {20: 2.0}
+    assert of(series, "b").numbers == {20: (2.0, 2.0, 2.0)}
     assert series.all.counts == {20: 1}
+
+
+def test_a_peak_between_two_numbers_of_a_piece_is_kept() -> None:
+    series = AllSeries(1.0)
+    for number, value in enumerate(["20", "24.5", "-3", "21"]):
+        series.note(event(number + 1, "a", value), 10.0 + number / 10)
+    assert of(series, "a").numbers == {10: Numbers(low=-3.0, high=24.5, last=21.0)}
 
 
 def test_numbers_make_a_curve_until_a_word_comes() -> None:

@@ -102,11 +102,11 @@ def test_numbers_are_told_as_a_curve(fake_watcher: Watcher, sent: Sent, clock: C
     clock.keep(fake_watcher, event(1, "t", "20.5"))
     draw(line, sent)
     clock.now += 1
-    clock.keep(fake_watcher, event(2, "t", "21"))
+    clock.keep(fake_watcher, event(2, "t", "30"), event(3, "t", "21"))
     clock.now += 1
     row = draw(line, sent)["rows"][-1]
     assert row["curve"]
-    assert [number for _, number in row["numbers"]] == [21.0]
+    assert [numbers for _, *numbers in row["numbers"]] == [[21.0, 30.0, 21.0]]
     assert row["value"] == "21"
 
 

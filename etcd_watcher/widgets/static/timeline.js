@@ -21,7 +21,7 @@ function apply(state, message) {
   for (const row of message.rows ?? []) {
     const known = state.rows.get(row.id) ?? { counts: new Map(), numbers: new Map() };
     for (const [piece, number] of row.counts) known.counts.set(piece, number);
-    for (const [piece, number] of row.numbers) known.numbers.set(piece, number);
+    for (const [piece, low, high, last] of row.numbers) known.numbers.set(piece, { low, high, last });
     const oldest = Math.floor((Date.now() / 1000 + state.ahead) / state.length) - PIECES - 2;
     for (const pieces of [known.counts, known.numbers]) {
       for (const piece of pieces.keys()) if (piece < oldest) pieces.delete(piece);
@@ -220,8 +220,7 @@ function fillRow(row, series, state, begin, end) {
   setText(row.name, series.key);
   setAttribute(row.name, "title", series.key);
   const changes = `${count(series.total)} ${series.total === 1 ? "change" : "changes"}`;
-  const numbers = [...series.numbers.values()];
-  const range = `${rounded(Math.min(...numbers))} to ${rounded(Math.max(...numbers))}`;
+  const range = extent(series.numbers).map(rounded).join(" to ");
   const most = rounded(mostASecond(series.counts, state.length));
   setText(row.figure, series.curve ? series.value ?? "" : count(series.total));
   setText(row.scale, series.curve ? range : `≤ ${most}/s`);
@@ -278,24 +277,35 @@ function mostASecond(counts, length) {
   return most / (together * length);
 }
 
+/** The lowest and the highest of all numbers. */
+function extent(numbers) {
+  const pieces = [...numbers.values()];
+  return [Math.min(...pieces.map((each) => each.low)), Math.max(...pieces.map((each) => each.high))];
+}
+
+/** A line through the last number of each piece; what was above or below it is an upright stroke. */
 function drawCurve(pen, numbers, length, at, height, ratio) {
   const points = [...numbers].sort((a, b) => a[0] - b[0]);
-  const values = points.map(([, value]) => value);
-  const low = Math.min(...values);
-  const range = Math.max(...values) - low || 1;
+  const [lowest, highest] = extent(numbers);
+  const range = highest - lowest || 1;
   const edge = 3 * ratio;
+  const across = (piece) => at((piece + 0.5) * length);
+  const up = (value) => height - edge - ((value - lowest) / range) * (height - 2 * edge);
   pen.lineWidth = 1.5 * ratio;
   pen.beginPath();
-  points.forEach(([piece, value], index) => {
-    const x = at((piece + 0.5) * length);
-    const y = height - edge - ((value - low) / range) * (height - 2 * edge);
-    if (index === 0) pen.moveTo(x, y);
-    else pen.lineTo(x, y);
+  points.forEach(([piece, { last }], index) => {
+    if (index === 0) pen.moveTo(across(piece), up(last));
+    else pen.lineTo(across(piece), up(last));
   });
+  for (const [piece, { low, high }] of points) {
+    if (low === high) continue;
+    pen.moveTo(across(piece), up(low));
+    pen.lineTo(across(piece), up(high));
+  }
   pen.stroke();
-  const [piece, value] = points[points.length - 1];
+  const [piece, { last }] = points[points.length - 1];
   pen.beginPath();
-  pen.arc(at((piece + 0.5) * length), height - edge - ((value - low) / range) * (height - 2 * edge), 2 * ratio, 0, 7);
+  pen.arc(across(piece), up(last), 2 * ratio, 0, 7);
   pen.fill();
 }
 
