@@ -66,9 +66,7 @@ class Part:
         """The file's descriptor; None once closed."""
         self._seen = 0
         """The newest revision that the file tells of."""
-        if overwrite or not path.exists() or path.stat().st_size == 0:
-            self._file = _create(path, self._told)
-        else:
+        if not overwrite and path.exists() and path.stat().st_size > 0:
             self._file = _open(path)
             try:
                 self._known = self._continued(newest)
@@ -94,9 +92,22 @@ class Part:
         return known
 
     def begin(self, complete: int, at: float) -> None:
-        """Begin behind revision `complete`. Called where nothing is published meanwhile."""
+        """Begin behind revision `complete`. Called where nothing is published meanwhile.
+
+        Only here does the file say what is recorded. Who reads that and writes a key is to find
+        it in the file: a header that showed earlier was a promise that nobody kept yet.
+
+        Raises
+        ------
+        ValueError, OSError
+            As in making it.
+        """
         known = self._known
-        if known is None or self._file is None:
+        if known is None:
+            self._told = self._header()
+            self._file = _create(self._path, self._told)
+            return
+        if self._file is None:
             return
         os.ftruncate(self._file, known.size)
         self._seen = known.last_revision

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from etcd_watcher import Gap, LocalEtcd, Recording, Status, Watcher
+from etcd_watcher import Gap, Journal, LocalEtcd, Recording, Status, Watcher
 from etcd_watcher.errors import ConnectionFailed
 from etcd_watcher.recording import part as part_module
 from etcd_watcher.recording.file import save
 from etcd_watcher.recording.format import Header
+from etcd_watcher.recording.recorder import Recorder
 from tests.fake_store import PATIENCE, FakeStore, event
 from tests.recording.test_format import LINE
 
@@ -134,6 +135,47 @@ def test_an_error_in_the_block_ends_it_at_once(
     with pytest.raises(ZeroDivisionError), recorder:
         raise ZeroDivisionError
     assert not recorder.recording
+
+
+class Reader:
+    """A journal's lock, and somebody who publishes as soon as a file says that it is recorded to."""
+
+    def __init__(self, path: Path, journal: Journal) -> None:
+        self._path = path
+        self._journal = journal
+        self._was = path.read_text() if path.exists() else ""
+
+    def __enter__(self) -> None:
+        self._look()
+
+    def __exit__(self, *exc: object) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        if not len(self._journal) and self._path.exists() and self._path.read_text() != self._was:
+            self._journal.append([event(2, "a", "1")])
+
+
+@pytest.mark.parametrize("before", [None, "", "something else", "a recording"])
+def test_who_reads_in_the_file_that_a_key_is_recorded_can_write_it(
+    path: Path, before: str | None
+) -> None:
+    if before == "a recording":
+        save(path, Header("v3"), [], [])
+    elif before is not None:
+        path.write_text(before)
+    journal = Journal()
+    recorder = Recorder(
+        path,
+        journal,
+        Reader(path, journal),
+        complete=lambda: 1,
+        newest=lambda: 1,
+        arrive=lambda _: None,
+        overwrite=before == "something else",
+    )
+    recorder.close()
+    assert told(path) == [(2, "a", "1")]
 
 
 def test_two_files_at_a_time_hold_the_same(store: FakeStore, watcher: Watcher, path: Path) -> None:
