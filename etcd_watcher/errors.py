@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from etcd_watcher.interactive import short_traceback
+from etcd_watcher.blame import short_traceback
 
 __all__ = [
     "ApiNotServed",
@@ -33,7 +33,14 @@ START_ONE = (
 
 
 class EtcdWatcherError(Exception):
-    """The base of every error that this package raises of its own."""
+    """The base of every error that this package raises of its own.
+
+    Its message says what happened and what to do. So in a notebook and in pytest the traceback ends
+    with the line that called us.
+    """
+
+    def _render_traceback_(self) -> list[str]:  # for IPython
+        return short_traceback(self)
 
 
 class ConnectionFailed(EtcdWatcherError, ConnectionError):
@@ -147,15 +154,9 @@ class Conflict(EtcdWatcherError):
 class ExpectationFailed(EtcdWatcherError, AssertionError):
     """What was expected did not come; the message shows it beside what came."""
 
-    def _render_traceback_(self) -> list[str]:  # for IPython
-        return short_traceback(self)
-
 
 class TimedOut(EtcdWatcherError, TimeoutError):
     """What was waited for did not come in time; the message says what did."""
-
-    def _render_traceback_(self) -> list[str]:  # for IPython
-        return short_traceback(self)
 
 
 class HistoryReplaced(EtcdWatcherError):

@@ -1,6 +1,4 @@
-"""Which notebook cell we are in, and what it is shown of an error.
-
-So running a cell again can replace what it made before.
+"""Which notebook cell we are in: so running a cell again can replace what it made before.
 
 It never imports IPython: where IPython is not loaded, there is no cell.
 """
@@ -11,14 +9,12 @@ import itertools
 import sys
 import weakref
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TypeVar
 
-__all__ = ["living", "note", "running_cell", "short_traceback", "when_run_again"]
+__all__ = ["living", "note", "running_cell", "when_run_again"]
 
 T = TypeVar("T")
-
-PACKAGE = __name__.split(".", maxsplit=1)[0]
 
 _noted: weakref.WeakValueDictionary[int, object] = weakref.WeakValueDictionary()
 _numbers = itertools.count()
@@ -82,30 +78,3 @@ def _is_of_a_cell(frame: FrameType) -> bool:
     return (
         frame.f_globals.get("__name__") == "__main__" and not frame.f_code.co_flags & CO_NEWLOCALS
     )
-
-
-def short_traceback(error: BaseException) -> list[str]:
-    """Give an error's traceback as IPython shows it, without what lies within the package.
-
-    It ends with the line of the cell, which is where a person can do something about it.
-    """
-    steps: list[TracebackType] = []
-    step = error.__traceback__
-    while step is not None:
-        steps.append(step)
-        step = step.tb_next
-    while len(steps) > 1 and _is_ours(steps[-1]):
-        steps.pop()
-    shown: TracebackType | None = None
-    for each in reversed(steps):
-        shown = TracebackType(shown, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    shell = sys.modules["IPython"].get_ipython()
-    lines: list[str] = shell.InteractiveTB.structured_traceback(
-        type(error), error, shown, tb_offset=1
-    )
-    return lines
-
-
-def _is_ours(step: TracebackType) -> bool:
-    name = str(step.tb_frame.f_globals.get("__name__"))
-    return name.split(".", maxsplit=1)[0] == PACKAGE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,10 +171,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(hookwrapper=True)  # the newer wrapper=True would break pytest 7 where it is used
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
-    """Show with a failed test what its watchers saw."""
-    outcome = yield
+    """Show with a failed test what its watchers saw, and where it called us."""
+    with _ending_with_the_caller(item.config, call.excinfo):
+        outcome = yield
     told = outcome.get_result()
     if told.failed and "etcd_watcher.watcher" in sys.modules:
         from etcd_watcher.pytest_plugin import report  # noqa: PLC0415
@@ -184,3 +186,17 @@ def pytest_runtest_makereport(
             item.nodeid,
             folder and item.config.invocation_params.dir / folder,
         )
+
+
+def _ending_with_the_caller(
+    config: pytest.Config, found: pytest.ExceptionInfo[BaseException] | None
+) -> AbstractContextManager[None]:
+    """Have an error of ours reported so, unless somebody wants to see all: `--tb=long`."""
+    errors = sys.modules.get("etcd_watcher.errors")
+    if found is None or errors is None or not isinstance(found.value, errors.EtcdWatcherError):
+        return nullcontext()
+    if config.getoption("fulltrace", default=False) or config.getoption("tbstyle", "") == "long":
+        return nullcontext()
+    from etcd_watcher.pytest_plugin.callers import ending_with_the_caller  # noqa: PLC0415
+
+    return ending_with_the_caller(found)

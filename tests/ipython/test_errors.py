@@ -39,6 +39,17 @@ def test_the_traceback_ends_in_the_cell(etcd: LocalEtcd, fresh_key: str) -> None
             assert re.findall(r"\w+\.py", shown) == [], shown
             assert shown.count("in helper(") == source.startswith("helper")
 
+        # The server is gone.
+        kernel.cell("from etcd_watcher import LocalEtcd")
+        kernel.cell("own = LocalEtcd(); other = Watcher(own, request_timeout=0.5); own.kill()")
+        source = f"other.put({fresh_key!r}, 'x')"
+        shown = plain(failure(kernel, source))
+        assert source in shown
+        assert "no etcd server answered" in shown
+        assert re.findall(r"\w+\.py", shown) == [], shown
+        assert "direct cause" not in shown
+        kernel.cell("other.close(); own.stop()")
+
         # An error of the person's own is shown as ever.
         kernel.cell(f"watcher.put({fresh_key!r}, 'x')")
         source = f"watcher.wait_for({fresh_key!r}, lambda event: event.nonsense)"

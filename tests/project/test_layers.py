@@ -23,6 +23,7 @@ FLOORS = [
         "sanitize",
         "_html",
         "interactive",
+        "blame",
         "background",
         "endpoints",
         "secret",

@@ -29,6 +29,52 @@ def test_a_failed_test_shows_its_journal(pytester: pytest.Pytester) -> None:
     )
 
 
+GONE = """
+    import pytest
+    from etcd_watcher import Watcher
+
+    @pytest.fixture
+    def gone(etcd, etcd_api):
+        with Watcher(etcd, api=etcd_api, request_timeout=0.5) as watcher:
+            etcd.kill()
+            yield watcher
+
+    def write(watcher):
+        watcher.put("nokia", "hello")
+
+    def test_put(gone):
+        write(gone)
+
+    @pytest.fixture
+    def written(gone):
+        gone.put("nokia", "hello")
+
+    def test_a_fixture_puts(written):
+        pass
+"""
+
+
+@pytest.mark.parametrize("api", ["v2", "v3"])
+def test_a_write_that_failed_is_shown_where_it_was_made(
+    pytester: pytest.Pytester, api: str
+) -> None:
+    result = run(pytester, GONE, f"--etcd-api={api}")
+    result.assert_outcomes(failed=1, errors=1)
+    result.stdout.fnmatch_lines(['>*watcher.put("nokia", "hello")'])
+    result.stdout.fnmatch_lines(['>*gone.put("nokia", "hello")'])
+    shown = result.stdout.str()
+    assert shown.count("\nE   ") == 2, "an error, and nothing that it came from"
+    for inside in ("grpc/", "client.py", "stores/", "direct cause", "During handling"):
+        assert inside not in shown
+
+
+@pytest.mark.parametrize("option", ["--tb=long", "--full-trace"])
+def test_all_of_it_can_be_had(pytester: pytest.Pytester, option: str) -> None:
+    shown = run(pytester, GONE, option).stdout.str()
+    assert "direct cause" in shown
+    assert "client.py" in shown
+
+
 def test_hostile_values_are_shown_as_what_they_are(pytester: pytest.Pytester) -> None:
     code = r"""
         def test_hostile(watcher):
