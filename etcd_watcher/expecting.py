@@ -64,6 +64,8 @@ class Expectation:
     """What came beside: the position and the event."""
     parted: bool = False
     """Whether something came that may not come: nothing that follows can mend it."""
+    goes_on: bool = True
+    """Whether it begins behind what was expected before, and not at a revision that was given."""
 
     @property
     def complete(self) -> bool:
@@ -97,16 +99,18 @@ class Expectation:
 
     # Telling.
 
-    def story(self, ending: str) -> str:
+    def story(self, ending: str, limits: Sequence[str] = ()) -> str:
         """Tell a failure: what was expected beside what came, and where they part.
 
         Parameters
         ----------
         ending : str
             Why nothing more is waited for, such as "within 10 s".
+        limits : sequence of str
+            How far back one could look. Said at once: it may be all there is to say.
         """
         parted_at = self._parted_at()
-        lines = [self._headline(ending, parted_at), ""]
+        lines = [self._headline(ending, parted_at), *limits, ""]
         rows = list(self._rows(parted_at))
         width = max(len("expected"), *(len(left) for _, left, _ in rows))
         lines.append(f"    {'expected'.ljust(width)}   came")
@@ -207,7 +211,7 @@ class Expectation:
             for each in missing:
                 if each.objection(event) is None:
                     return ["", f"It came too early: {_came(event)}"]
-        if any(each.start for each in missing):
+        if self.goes_on and any(each.start for each in missing):
             return [
                 "",
                 "What was expected of these keys before does not count again, without since=",

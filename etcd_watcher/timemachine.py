@@ -182,6 +182,28 @@ class TimeMachine:
             ]
         return min(starts, default=None)
 
+    def falls_short(self, name: str, scope: KeyRange, since: int) -> str:
+        """Say from where on the journal has a key, where that is later than `since`; "" elsewhere.
+
+        Raises
+        ------
+        ValueError
+            It has nothing of that key, which is not watched.
+        """
+        begun, forgotten = self.begun(scope), self._demux.journal.forgotten
+        if begun is None:
+            raise ValueError(
+                f"since={since} is for what the journal has, and it has nothing of {name!r}, which "
+                "is not watched: add_key() it first. Watcher.history() tells what came before"
+            )
+        if since <= forgotten and begun <= forgotten:
+            how = f"the journal has forgotten what came up to revision {forgotten}"
+        elif begun >= max(since, 2):  # no change is revision 1
+            how = f"{name!r} has been watched only from revision {begun + 1} on"
+        else:
+            return ""
+        return f"since={since}, but {how}. Watcher.history() tells what came before."
+
     def _catch_up(self) -> None:
         """Take what the journal has by now."""
         journal = self._demux.journal

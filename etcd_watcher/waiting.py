@@ -182,7 +182,7 @@ class Waiter:
         among: Sequence[KeyRange] | None,
         since: int | None,
         timeout: float,
-        caveat: str = "",
+        limits: Sequence[str] = (),
     ) -> list[Event]:
         """Wait until all steps have come; see `Watcher.expect`.
 
@@ -194,8 +194,8 @@ class Waiter:
             The raw keys of which nothing else may come; None where it may.
         since
             The first revision to look at; by default it begins with what was not expected before.
-        caveat
-            What a failure says of where that was not all.
+        limits
+            What a failure says of how far back one could look.
         """
         __tracebackhide__ = True
         deadline = time.monotonic() + timeout
@@ -203,10 +203,10 @@ class Waiter:
         forgotten = self._journal.start - position
         ending = self._follow(expectation, position, among, deadline, timeout)
         if ending is not None:
-            story = expectation.story(ending)
             if forgotten > 0:
-                story += f"\n\nThe journal has forgotten {plural(forgotten, 'record')} before that."
-            raise ExpectationFailed(f"{story}\n\n{caveat}" if caveat else story)
+                lost = plural(forgotten, "record")
+                limits = [*limits, f"Before what is shown the journal has forgotten {lost}."]
+            raise ExpectationFailed(expectation.story(ending, limits))
         self._remember(expectation)
         found = [each.event for each in expectation.found if each.event is not None]
         if found:
@@ -232,7 +232,8 @@ class Waiter:
             for step in steps
         ]
         starts = [each.start for step in wanted for each in step]
-        return Expectation(wanted, strict), min(starts, default=first)
+        expectation = Expectation(wanted, strict, goes_on=since is None)
+        return expectation, min(starts, default=first)
 
     def _follow(
         self,

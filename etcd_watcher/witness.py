@@ -163,13 +163,13 @@ class Witness(Client):
             behind the last event that was expected before, and up to now when all steps have come.
             Without steps: nothing must have happened.
         since : int, optional
-            Begin with this revision, whatever was expected before; where a key was watched only
-            later, with what the journal has of it.
+            Begin with this revision, whatever was expected before: as far as the journal has it,
+            and not from etcd's history. The keys have to be watched already.
 
         Raises
         ------
         ValueError
-            Nothing is expected, or `since` is yet to come.
+            Nothing is expected; `since` is yet to come, or given for a key that is not watched.
         ExpectationFailed
             An `AssertionError`: it shows what was expected beside what came, and at which event
             they part.
@@ -187,11 +187,13 @@ class Witness(Client):
         if not wanted and nothing_else is False:
             raise ValueError("expect nothing? Say it: expect(nothing_else=True)")
         among = self._ranges(nothing_else)
+        changes = [each for step in wanted for each in step]
+        limits = [] if since is None else self._limits(changes, since)
         with contextlib.ExitStack() as watching:
-            for change, scope in (each for step in wanted for each in step):
+            for change, scope in changes:
                 if not self._demux.covers(scope):
                     watching.enter_context(self.events(change.key, prefix=change.prefix))
-            return self._waiter.expect(wanted, among, since, wait, self._unwatched(wanted, since))
+            return self._waiter.expect(wanted, among, since, wait, limits)
 
     async def expect_async(
         self,
@@ -355,20 +357,13 @@ class Witness(Client):
             self._store.admit(scopes, self._timeout, whole=False)
         return scopes
 
-    def _unwatched(
-        self, steps: Sequence[Sequence[tuple[Change, KeyRange]]], since: int | None
-    ) -> str:
-        """Say which key has been watched only from later on than a search begins."""
-        if since is None or isinstance(self._store, ReplayStore):
-            return ""
-        for change, scope in (each for step in steps for each in step):
-            begun = self._time_machine.begun(scope)
-            if begun is not None and begun >= max(since, 2):  # no change is revision 1
-                return (
-                    f"since={since}, but {given.name_of(change.key)!r} has been watched only from "
-                    f"revision {begun + 1} on. Watcher.history() tells what came before."
-                )
-        return ""
+    def _limits(self, changes: Sequence[tuple[Change, KeyRange]], since: int) -> list[str]:
+        """Say of which keys the journal tells only from later on than `since`."""
+        if isinstance(self._store, ReplayStore):  # all there is
+            return []
+        tell = self._time_machine.falls_short
+        found = [tell(given.name_of(each.key), scope, since) for each, scope in changes]
+        return list(dict.fromkeys(filter(None, found)))
 
     def _check_since(self, since: int | None) -> None:
         """Refuse a revision to begin with that is later than the next one."""

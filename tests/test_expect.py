@@ -42,12 +42,15 @@ def expire(store: FakeStore, key: str) -> None:
 
 
 def failure(
-    watcher: Watcher, *steps: Change | AnyOrder, nothing_else: bool | str = False
+    watcher: Watcher,
+    *steps: Change | AnyOrder,
+    nothing_else: bool | str = False,
+    since: int | None = None,
 ) -> list[str]:
     """Give the lines of the failure of an expectation."""
     watcher.sync()
     with pytest.raises(ExpectationFailed) as caught:
-        watcher.expect(*steps, within=SOON, nothing_else=nothing_else)
+        watcher.expect(*steps, within=SOON, nothing_else=nothing_else, since=since)
     return str(caught.value).splitlines()
 
 
@@ -391,8 +394,12 @@ def test_what_the_journal_has_forgotten_is_said(store: FakeStore) -> None:
         watcher.add_key("a")
         for value in "12345":
             store.commit(("a", value))
-        assert failure(watcher, put("a", "1"))[-1] == (
-            "The journal has forgotten 3 records before that."
+        assert failure(watcher, put("a", "1"))[1] == (
+            "Before what is shown the journal has forgotten 3 records."
+        )
+        assert failure(watcher, put("a", "1"), since=3)[1] == (
+            "since=3, but the journal has forgotten what came up to revision 4. "
+            "Watcher.history() tells what came before."
         )
 
 
@@ -503,15 +510,46 @@ def test_the_words_show_what_they_expect() -> None:
     assert EventType.PUT.value == "PUT"
 
 
+def test_of_a_key_that_is_not_watched_there_is_no_past_to_look_at(
+    etcd: LocalEtcd, fresh_key: str
+) -> None:
+    with Watcher(etcd.url, api="v3") as watcher:
+        first = watcher.put(fresh_key, "1")
+        watcher.add_key(f"{fresh_key}/a")
+        for step, since in [
+            (put(fresh_key), first),
+            (put(fresh_key), first + 1),  # so that it does not depend on what others write
+            (any_order(put(f"{fresh_key}/a"), put(fresh_key)), first),
+            (put(f"{fresh_key}/", prefix=True), 1),  # of which one key is watched
+        ]:
+            with pytest.raises(ValueError, match=r"nothing of .* is not watched: add_key\(\) it"):
+                watcher.expect(step, since=since)
+        assert watcher.keys == [f"{fresh_key}/a"]
+
+
+def test_a_failure_with_since_says_nothing_of_what_was_expected_before(
+    store: FakeStore, watcher: Watcher
+) -> None:
+    store.commit(("a", "1"))
+    watcher.expect(put("a"))
+    assert "does not count again" not in "\n".join(failure(watcher, put("a"), since=3))
+
+
 def test_a_failure_says_where_the_journal_began_later_than_since(
     etcd: LocalEtcd, fresh_key: str
 ) -> None:
     with Watcher(etcd.url, api="v3") as watcher:
         first = watcher.put(fresh_key, "1")
         watcher.add_key(fresh_key)
-        story = rf"since={first}, but '{fresh_key}' has been watched only from revision {first + 1}"
-        with pytest.raises(ExpectationFailed, match=story):
+        with pytest.raises(ExpectationFailed) as failed:
             watcher.expect(put(fresh_key), since=first, within=0.1)
+        assert (
+            str(failed.value)
+            .splitlines()[1]
+            .startswith(
+                f"since={first}, but '{fresh_key}' has been watched only from revision {first + 1} on."
+            )
+        )
         second = watcher.put(fresh_key, "2")
         with pytest.raises(ExpectationFailed) as failed:
             watcher.expect(deleted(fresh_key), since=second, within=0.1)
