@@ -516,12 +516,13 @@ def test_of_a_key_that_is_not_watched_there_is_no_past_to_look_at(
     with Watcher(etcd.url, api="v3") as watcher:
         first = watcher.put(fresh_key, "1")
         watcher.add_key(f"{fresh_key}/a")
-        for step, since in [
+        steps: list[tuple[Change | AnyOrder, int]] = [
             (put(fresh_key), first),
             (put(fresh_key), first + 1),  # so that it does not depend on what others write
             (any_order(put(f"{fresh_key}/a"), put(fresh_key)), first),
             (put(f"{fresh_key}/", prefix=True), 1),  # of which one key is watched
-        ]:
+        ]
+        for step, since in steps:
             with pytest.raises(ValueError, match=r"nothing of .* is not watched: add_key\(\) it"):
                 watcher.expect(step, since=since)
         assert watcher.keys == [f"{fresh_key}/a"]

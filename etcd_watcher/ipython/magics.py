@@ -174,5 +174,5 @@ def _tersely(call: Callable[[str], Any], line: str) -> Any:
     except (EtcdWatcherError, ValueError, TypeError) as error:
         name = "UsageError" if isinstance(error, Misused) else type(error).__name__
         lines = [f"{name}: {error}"]
-        error._render_traceback_ = lambda: lines  # type: ignore[union-attr]
+        error._render_traceback_ = lambda: lines  # type: ignore[union-attr, method-assign]
         raise
