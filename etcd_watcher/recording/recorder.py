@@ -60,10 +60,11 @@ class Recorder:
         self.name = Path(path).name
         """The file's name, without its folder."""
         self._part = Part(Path(path), journal.header, newest, overwrite=overwrite)
-        with lock:
-            self._ends.callback(self._part.close)
+        with lock, ExitStack() as ends:
+            ends.callback(self._part.close)
             self._part.begin(complete(), time.time())
-            self._ends.callback(journal.tap(self._part))
+            ends.callback(journal.tap(self._part))
+            self._ends = ends.pop_all()
 
     @property
     def recording(self) -> bool:

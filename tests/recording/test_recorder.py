@@ -314,6 +314,23 @@ def test_a_refused_file_is_let_go(watcher: Watcher, path: Path) -> None:
             watcher.record(path)
 
 
+def test_a_file_that_cannot_be_continued_after_all_is_let_go(
+    store: FakeStore, watcher: Watcher, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int, __: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with watcher.record(path):
+        store.commit(("a", "1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            watcher.record(path)
+    with watcher.record(path):
+        store.commit(("a", "2"))
+    assert told(path) == [(2, "a", "1"), (3, "a", "2")]
+
+
 def test_a_folder_that_is_not_there_is_the_systems_own_error(watcher: Watcher, path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         watcher.record(path / "lesson.jsonl")
