@@ -11,7 +11,7 @@ from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event
 from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox, logger
-from etcd_watcher.resync import differences, gap_before
+from etcd_watcher.resync import bridge
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.history import replay
 from etcd_watcher.subscriber import shown
@@ -98,13 +98,16 @@ class CatchUp:
                 # The feed is behind it, too: it does not know yet who has died up to there.
                 raise ConnectionFailed("the feed has not come as far as the server's history")
             gone = self._demux.lives.gone(start, snapshot.revision, mailbox.wants)
-            gap = replace(gap_before(snapshot, start - 1, lost), subscriber=shown(mailbox.who))
-            self._demux.journal.append([gap])
-            mailbox.delivery.gaps.append(gap)
-            mailbox.stand_in(gap)
-            self._demux.fill(mailbox, differences(snapshot, start - 1, gone))
+            gap, events = bridge(snapshot, start - 1, lost, gone)
+            if gap is not None:
+                gap = replace(gap, subscriber=shown(mailbox.who))
+                self._demux.journal.append([gap])
+                mailbox.delivery.gaps.append(gap)
+                mailbox.stand_in(gap)
+            self._demux.fill(mailbox, events)
             mailbox.lag_from = snapshot.revision + 1
-        logger.warning("%s fell behind the server's history: %r", shown(mailbox.who), gap)
+        if gap is not None:
+            logger.warning("%s fell behind the server's history: %r", shown(mailbox.who), gap)
 
     def forget(self, mailbox: Mailbox) -> None:
         """Stop reading history for a mailbox whose consumer is gone."""

@@ -102,11 +102,15 @@ class Demux:
                     lagging_since = self._lagging_since()
                 self.lives.delete(event.raw_key, event.revision, lagging_since)
 
-    def resume(self, gap: Gap, events: Sequence[Event], revision: int, *, anew: bool) -> None:
+    def resume(
+        self, gap: Gap | None, events: Sequence[Event], revision: int, *, anew: bool
+    ) -> None:
         """Go on behind a loss, with the state that the store had at a revision.
 
         Parameters
         ----------
+        gap : Gap or None
+            What is lost.
         events : sequence of Event
             What leads to that state.
         anew : bool
@@ -130,7 +134,7 @@ class Demux:
         born = self.lives.born(event.raw_key)
         return born if event.raw_value is None and born > self.complete else 0
 
-    def _tell_since(self, born: int, event: Event, gap: Gap) -> None:
+    def _tell_since(self, born: int, event: Event, gap: Gap | None) -> None:
         """Tell a deletion to those who have subscribed while the key was there, and nobody else.
 
         Not to the journal either, in which it never came: they have nothing to read there yet.

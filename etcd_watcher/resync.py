@@ -8,9 +8,9 @@ from etcd_watcher.errors import Compacted, HistoryReplaced
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Snapshot, Store
-from etcd_watcher.stores.synthetic import deleted, written
+from etcd_watcher.stores.synthetic import deleted, told, written
 
-__all__ = ["differences", "gap_before", "resync"]
+__all__ = ["bridge", "differences", "resync"]
 
 
 def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
@@ -20,7 +20,7 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
     lost: Compacted | HistoryReplaced,
     known: Iterable[bytes],
     timeout: float,
-) -> tuple[Gap, list[Event], int]:
+) -> tuple[Gap | None, list[Event], int]:
     """Read the state from which the stream can go on.
 
     Parameters
@@ -35,25 +35,33 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
 
     Returns
     -------
-    gap : Gap
+    gap : Gap or None
         The revisions that are lost for good.
     events : list of Event
-        Synthetic events that lead from the state at `after` to that of the snapshot.
+        What leads from the state at `after` to that of the snapshot; see `bridge`.
     revision : int
         The snapshot's revision: the stream goes on behind it.
     """
-    if isinstance(lost, Compacted):
-        snapshot = store.snapshot(scope, lost.revision or None, timeout)
-        events = differences(snapshot, after, known)
-    else:
-        snapshot = store.snapshot(scope, None, timeout)
+    at = lost.revision or None if isinstance(lost, Compacted) else None
+    snapshot = store.snapshot(scope, at, timeout)
+    return *bridge(snapshot, after, lost, known), snapshot.revision
+
+
+def bridge(
+    snapshot: Snapshot, after: int, lost: Compacted | HistoryReplaced, known: Iterable[bytes]
+) -> tuple[Gap | None, list[Event]]:
+    """Give the gap behind revision `after`, and the events that lead over it to a snapshot.
+
+    They are synthetic. But where a single revision lies between, what differs is what it changed:
+    then nothing is lost, and there is no gap.
+    """
+    if isinstance(lost, HistoryReplaced):
         events = differences(snapshot, 0, known)
-    return gap_before(snapshot, after, lost), events, snapshot.revision
-
-
-def gap_before(snapshot: Snapshot, after: int, lost: Compacted | HistoryReplaced) -> Gap:
-    """Name what is lost between what was seen last and the state that is there."""
-    return Gap(after + 1, max(after + 1, snapshot.revision - 1), str(lost))
+    else:
+        events = differences(snapshot, after, known)
+        if lost.revision == snapshot.revision == after + 1:
+            return None, [told(event) for event in events]
+    return Gap(after + 1, max(after + 1, snapshot.revision - 1), str(lost)), events
 
 
 def differences(snapshot: Snapshot, after: int, known: Iterable[bytes]) -> list[Event]:

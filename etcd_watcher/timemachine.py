@@ -14,6 +14,7 @@ from etcd_watcher.moment import History, Moment
 from etcd_watcher.states import UNKNOWN, States
 from etcd_watcher.stores.base import KeyValue, Snapshot, Store
 from etcd_watcher.stores.history import replay
+from etcd_watcher.stores.synthetic import told, written
 
 __all__ = ["TimeMachine"]
 
@@ -107,16 +108,29 @@ class TimeMachine:
     ) -> int:
         """Find what the store tells of its past, and give the revision with which that begins."""
         sure = SURE_ON_V2 if self._store.api == "v2" else 0
-        while first <= last:
+        begin = first
+        while begin <= last:
             try:
+                if begin < first:  # its deletions may be forgotten; what was written is there
+                    found |= self._written_in(scope, begin)
                 for events in replay(self._store, scope, first, last):
                     found |= {(each.revision, each.raw_key): each for each in events}
             except Compacted as lost:
-                first = max(first + 1, lost.revision - sure)
+                found.clear()
+                first = max(first + 1, lost.whole_from - sure)
+                begin = lost.revision if lost.revision < lost.whole_from else first
                 sure = 0
             else:
                 break
-        return min(first, last + 1)
+        return min(begin, last + 1)
+
+    def _written_in(self, scope: KeyRange, revision: int) -> dict[tuple[int, bytes], Event]:
+        items = self._store.snapshot(scope, revision, self._timeout).items
+        return {
+            (revision, each.raw_key): told(written(each, revision, action="put"))
+            for each in items
+            if each.revision == revision
+        }
 
     def _items(self, scope: KeyRange, revision: int) -> Sequence[KeyValue]:
         base = self._bases.get(scope)

@@ -51,10 +51,11 @@ def test_its_events_lead_from_what_was_seen_to_how_it_is(
     known = state(flat(store))
     for change in missed:
         store.commit(change)
-    _, events, revision = resync(store, ALL, after, Compacted(store.now), known, 1.0)
+    gap, events, revision = resync(store, ALL, after, Compacted(store.now), known, 1.0)
     assert revision == store.now
     assert state(events, known) == state(flat(store))
-    assert all(each.synthetic for each in events)
+    assert (gap is None) == (revision == after + 1)
+    assert all(each.synthetic == (gap is not None) for each in events)
     assert [each.revision for each in events] == sorted(each.revision for each in events)
     assert all(after < each.revision <= revision for each in events) or not missed
     untouched = set(known) - {change[0].encode() for change in missed}
@@ -81,12 +82,24 @@ def test_a_store_that_cannot_say_from_when_it_knows_is_read_as_it_is_now() -> No
     assert [each.value for each in events] == ["c"]
 
 
-def test_the_gap_names_the_lost_revisions_and_is_never_empty() -> None:
+def test_where_one_revision_lies_between_it_changed_what_differs_and_nothing_is_lost() -> None:
+    store = FakeStore()
+    store.commit(("gone", "v"))
+    store.commit(("put", "v"), ("gone", None))
+    gap, events, revision = resync(store, ALL, 2, Compacted(3), [b"gone"], 1.0)
+    assert (gap, revision) == (None, 3)
+    assert [(each.key, each.value, each.revision) for each in events] == [
+        ("put", "v", 3),
+        ("gone", None, 3),
+    ]
+    assert [(each.action, each.synthetic) for each in events] == [("put", False), ("delete", False)]
+
+
+def test_a_gap_is_never_empty() -> None:
     store = FakeStore()
     store.commit(("k", "v"))
-    gap, _, _ = resync(store, ALL, 1, Compacted(2), [], 1.0)
-    assert (gap.first, gap.last) == (2, 2)
-    assert "dropped its history" in gap.reason
+    gap, _, _ = resync(store, ALL, 1, Compacted(0), [], 1.0)
+    assert gap == Gap(2, 2, str(Compacted(0)))
 
 
 def test_a_key_that_is_gone_is_deleted_at_the_revision_of_the_snapshot() -> None:

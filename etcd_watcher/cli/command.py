@@ -32,7 +32,7 @@ def run(arguments: Sequence[str] | None) -> int:
     try:
         status: int = importlib.import_module(options.run).run(options)
     except Compacted as error:
-        say(f"{error}: begin with --since {error.revision}, or without it")
+        say(f"{error}: begin with --since {error.whole_from}, or without it")
         return FAILED
     except EtcdWatcherError as error:
         say(for_a_shell(str(error)))

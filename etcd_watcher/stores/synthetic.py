@@ -5,7 +5,7 @@ from __future__ import annotations
 from etcd_watcher.event import Event, EventType
 from etcd_watcher.stores.base import KeyValue
 
-__all__ = ["deleted", "written"]
+__all__ = ["deleted", "told", "written"]
 
 
 def written(
@@ -44,3 +44,9 @@ def deleted(
         expired=False,
         synthetic=True,
     )
+
+
+def told(event: Event) -> Event:
+    """Give it as one that the server would have told: what it says is known to be so."""
+    action = "delete" if event.raw_value is None else "put"
+    return event._replace(action=action, synthetic=False)

@@ -30,11 +30,13 @@ from etcd_watcher.stores.base import (
 )
 from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
 from etcd_watcher.stores.v3_events import key_value
-from etcd_watcher.stores.v3_history import WATCHERS
+from etcd_watcher.stores.v3_history import WATCHERS, Segments
 from etcd_watcher.stores.v3_login import Login
-from etcd_watcher.stores.v3_outbox import progress_is_barrier, range_end
+from etcd_watcher.stores.v3_outbox import range_end
 from etcd_watcher.stores.v3_past import Past
 from etcd_watcher.stores.v3_requests import Requests
+from etcd_watcher.stores.v3_segments import Plan
+from etcd_watcher.stores.v3_version import forgets_deletions, progress_is_barrier
 from etcd_watcher.stores.v3_watch import V3Watch
 
 __all__ = ["V3Store"]
@@ -87,7 +89,7 @@ class V3Store:
         """A key that somebody is interested in: it may be the first that we may read."""
         self.history_watchers = history_watchers
         self._requests = Requests(self.endpoints, self._connect)
-        self._past = Past(self._connect)
+        self._past = Past(self._connect, self._segments)
 
     @property
     def endpoint(self) -> str:
@@ -131,6 +133,11 @@ class V3Store:
     def progress_is_barrier(self) -> bool:
         """Whether a progress reply comes after every event up to its revision."""
         return progress_is_barrier(self.version)
+
+    @property
+    def forgets_deletions(self) -> bool:
+        """Whether the server may not tell the deletions of the revision at which it is compacted."""
+        return forgets_deletions(self.version)
 
     def key_range(self, key: bytes, *, prefix: bool) -> KeyRange:
         if not key and not prefix:
@@ -357,9 +364,11 @@ class V3Store:
         parts = self.readable_parts(scope)
         if len(parts) != 1:
             return None
-        return self._past.read(
-            self._requests.in_turn(), parts[0], first, last, self.history_watchers
-        )
+        return self._past.read(self._requests.in_turn(), parts[0], first, last)
+
+    def _segments(self, connection: Connection, scope: KeyRange, first: int, last: int) -> Segments:
+        plan, overlap = Plan(first - 1, last), int(self.forgets_deletions)
+        return Segments(connection, scope, plan, self.history_watchers, overlap)
 
     def close(self) -> None:
         self._past.close()

@@ -68,27 +68,30 @@ class _LoginOver(Exception):
 
 
 class Segments:
-    """Reads the changes of one range from revision `first` to `last`, in pieces.
+    """Reads the changes of one range, in pieces.
 
     Its thread receives; `pieces` is for one reader. What comes of it is right in any case, and
     complete up to where it ends. It may end early, when the server has no more for us at present:
     then it is for an ordinary watch to tell whether there is nothing, or nothing yet.
+
+    Parameters
+    ----------
+    watchers : int
+        Segments in flight at the most.
+    overlap : int
+        How many revisions before a segment its watcher begins; see `V3Watch._begin_before`.
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        scope: KeyRange,
-        first: int,
-        last: int,
-        watchers: int = WATCHERS,
+        self, connection: Connection, scope: KeyRange, plan: Plan, watchers: int, overlap: int
     ) -> None:
         self._connection = connection
         self._scope = scope
         self._most = watchers
+        self._overlap = overlap
         self._state = threading.Condition()
         """Guards all below; notified whenever a response has come."""
-        self._plan = Plan(first - 1, last)
+        self._plan = plan
         self._width = min(watchers, FIRST_WINDOW)
         """Segments of the next window."""
         self._growth = watchers
@@ -115,7 +118,6 @@ class Segments:
         """Responses that came, and those of them that the reader knows of."""
         self._knocks = Knocks()
         self._login: Metadata = []
-        """Whom the present stream is of."""
         self._refusals = 0
         """How many in a row may have been for want of a new login."""
         self._ended = False
@@ -152,7 +154,7 @@ class Segments:
             while (taken := self._plan.take()) is None:
                 if self._failure is not None:
                     raise self._failure
-                if self._ended or self._plan.reached >= self._plan.last or self._is_quiet():
+                if self._ended or self._plan.reached >= self._plan.last or self._knocks.are_in_vain:
                     return None
                 self._ask_where_nothing_is_asked()
                 if not self._state.wait(KNOCK_EVERY):
@@ -168,9 +170,6 @@ class Segments:
     def _ask_where_nothing_is_asked(self) -> None:
         if not any(self._asked) and not self._watching:
             self._ask()
-
-    def _is_quiet(self) -> bool:
-        return self._knocks.are_in_vain
 
     def _knock(self) -> None:
         if KNOCK not in self._asked:
@@ -264,7 +263,8 @@ class Segments:
             return
         self._spans, self._newest = [], None
         self._told = self._told_bytes = 0
-        for start in plan.missing(self._span, room):
+        for missing in plan.missing(self._span, room):
+            start = max(1, missing - self._overlap)
             self._knocks.begin_anew()
             self._asked.append(start)
             self._outbox.put(
@@ -309,8 +309,9 @@ class Segments:
         if not response.compact_revision:
             reason = f"the server cancelled the watch: {response.cancel_reason}"
             raise ConnectionFailed.to([self._connection.endpoint], reason)
-        if any(start < response.compact_revision for start in self._plan.missing(1, 1)):
-            raise Compacted(response.compact_revision)
+        whole_from = response.compact_revision + self._overlap
+        if any(start < whole_from for start in self._plan.missing(1, 1)):
+            raise Compacted(response.compact_revision, whole_from)
 
     def _keep(self, head: Any, changes: Unread) -> None:
         start = self._watching.get(head.watch_id)

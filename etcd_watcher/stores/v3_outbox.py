@@ -10,7 +10,7 @@ from typing import Any
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import wire
 
-__all__ = ["Outbox", "ask_progress", "cancel", "create", "progress_is_barrier", "range_end"]
+__all__ = ["Outbox", "ask_progress", "cancel", "create", "range_end"]
 
 ASK_AGAIN = 0.05
 """Seconds until progress is asked for again: a server from 3.5.8 on drops the request while the
@@ -83,15 +83,3 @@ def cancel(watch_id: int) -> Any:
 def ask_progress() -> Any:
     """Ask how far the stream is."""
     return wire.WatchRequest(progress_request=wire.WatchProgressRequest())
-
-
-def progress_is_barrier(version: str) -> bool:
-    """Tell whether the answer to `ask_progress` comes after every event up to its revision.
-
-    From 3.4.25 and 3.5.8 on it does; before, one in about 1,000 overtook an event under load.
-    """
-    try:
-        parts = tuple(int(part) for part in version.split("-", maxsplit=1)[0].split("."))
-    except ValueError:
-        return False
-    return parts >= (3, 5, 8) or (3, 4, 25) <= parts < (3, 5)

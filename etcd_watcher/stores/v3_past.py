@@ -36,10 +36,17 @@ class Past:
     ----------
     connect : callable
         Opens a connection to an endpoint.
+    segments : callable
+        Reads a range on a connection, from a first revision to a last one.
     """
 
-    def __init__(self, connect: Callable[[str], Connection]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[str], Connection],
+        segments: Callable[[Connection, KeyRange, int, int], Segments],
+    ) -> None:
         self._connect = connect
+        self._segments = segments
         self._lock = threading.Lock()
         """Guards all below."""
         self.readers: set[Segments] = set()
@@ -47,7 +54,7 @@ class Past:
         self._closed = False
 
     def read(
-        self, endpoints: Sequence[str], scope: KeyRange, first: int, last: int, watchers: int
+        self, endpoints: Sequence[str], scope: KeyRange, first: int, last: int
     ) -> Generator[list[Event], None, int]:
         """Give the events of a range, as `KeepsHistory.history`.
 
@@ -55,14 +62,12 @@ class Past:
         ----------
         endpoints : sequence of str
             The one that the store uses, and the others: these are tried first.
-        watchers : int
-            How many may read at one time.
         """
         own, *others = dict.fromkeys(endpoints)
         reached = first - 1
         connection = self._find_member(others, last)
         if connection is not None:
-            told = self._read_from(connection, scope, first, last, watchers)
+            told = self._read_from(connection, scope, first, last)
             try:
                 while True:
                     events = next(told)
@@ -77,7 +82,7 @@ class Past:
             if last - reached <= FAR:
                 return reached
         connection = self._connect(own)
-        return (yield from self._read_from(connection, scope, reached + 1, last, watchers))
+        return (yield from self._read_from(connection, scope, reached + 1, last))
 
     def _find_member(self, endpoints: Sequence[str], last: int) -> Connection | None:
         """Connect to the first of these members that has the past up to a revision, if any has."""
@@ -89,9 +94,9 @@ class Past:
         return None
 
     def _read_from(
-        self, connection: Connection, scope: KeyRange, first: int, last: int, watchers: int
+        self, connection: Connection, scope: KeyRange, first: int, last: int
     ) -> Generator[list[Event], None, int]:
-        segments = Segments(connection, scope, first, last, watchers)
+        segments = self._segments(connection, scope, first, last)
         try:
             with self._lock:
                 if self._closed:

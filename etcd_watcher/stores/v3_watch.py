@@ -70,6 +70,8 @@ class _Part:
         """The server's number for it; None until it has acknowledged it."""
         self.given = after
         """The newest revision given out, or the one after which it began."""
+        self.overlaps = False
+        """Whether it was asked for from `given` on; else from right behind that."""
         self.behind_since: float | None = None
         """When the server began to feed it history; None once it is known to be up to date."""
         self.floor = 0
@@ -143,9 +145,21 @@ class V3Watch:
     def _ask(self, part: _Part) -> None:
         part.watch_id = None
         part.fragments.clear()
+        part.given = max(part.given, self._told)  # what lies before may be compacted
         self._unanswered.append(part)
         prev_values, fragment = self._store.prev_values, self._fragment
-        self._outbox.put(create(part.scope, part.given, prev_values=prev_values, fragment=fragment))
+        after = part.given - 1 if part.overlaps else part.given
+        self._outbox.put(create(part.scope, after, prev_values=prev_values, fragment=fragment))
+
+    def _begin_before(self, part: _Part, watch_id: int) -> None:
+        """Have a watcher begin with what was given last, in the place of one that begins behind it.
+
+        If the server is compacted at the very revision that comes next, it may have forgotten
+        deletions made there, and says nothing. Of one before it says that it is compacted.
+        """
+        part.overlaps = True
+        self._outbox.put(cancel(watch_id))
+        self._ask(part)
 
     # From any thread.
 
@@ -237,10 +251,13 @@ class V3Watch:
                 if part.target is not target:  # another target was set meanwhile
                     self._outbox.put(cancel(response.watch_id))
                     return None
+                is_behind = response.header.revision > part.given
+                if is_behind and part.given and not part.overlaps and self._store.forgets_deletions:
+                    self._begin_before(part, response.watch_id)
+                    return None
                 part.watch_id = response.watch_id
                 self._by_id[response.watch_id] = part
-                known = response.header.revision
-                part.behind_since = time.monotonic() if known > part.given else None
+                part.behind_since = time.monotonic() if is_behind else None
         if refused:
             self._log_in_anew(refused, part.scope)
             return None
@@ -280,8 +297,8 @@ class V3Watch:
         with self._lock:
             if response.watch_id not in self._by_id:
                 return  # the answer to a cancellation of ours
-        if response.compact_revision:
-            raise Compacted(response.compact_revision)
+        if oldest := response.compact_revision:
+            raise Compacted(oldest, oldest + self._store.forgets_deletions)
         raise self._lost(f"the server cancelled the watch: {response.cancel_reason}")
 
     def _changes(self, response: Any) -> Batch | None:
@@ -299,18 +316,26 @@ class V3Watch:
             part.fragments.clear()
         self._quiet = 0
         events = decode(changes, part.given, self._connection)
+        if events:
+            part.given = events[-1].revision
         if part.behind_since is not None:
-            revisions = {change.kv.mod_revision for change in changes}
-            if len(revisions) < CATCH_UP_REVISIONS:
-                part.behind_since = None
+            self._follow_history(part, len({change.kv.mod_revision for change in changes}))
         if not events:
             return None
-        part.given = events[-1].revision
         if len(target.parts) == 1:
             return Batch(target.scope, events)
         target.held += events
         self.probe(part.given)
         return None
+
+    def _follow_history(self, part: _Part, revisions: int) -> None:
+        """Note that the server has told so many revisions of what a part is behind."""
+        if revisions < CATCH_UP_REVISIONS:
+            part.behind_since = None
+        elif self._store.forgets_deletions:  # it would go on right behind what it told
+            with self._lock:
+                if part.watch_id is not None and self._by_id.pop(part.watch_id, None) is part:
+                    self._begin_before(part, part.watch_id)
 
     def _progress(self, reached: int) -> Batch | None:
         with self._lock:

@@ -20,7 +20,7 @@ from etcd_watcher.stores.history import replay
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_history import Segments
-from etcd_watcher.stores.v3_knocks import QUIET_KNOCKS
+from etcd_watcher.stores.v3_knocks import QUIET_KNOCKS, Knocks
 from etcd_watcher.stores.v3_response import Response, Unread
 from tests.stores.v3_past import (
     ALL,
@@ -215,8 +215,6 @@ def test_a_server_that_reads_for_long_is_waited_for(
 ) -> None:
     """A round for 500,000 revisions takes it seconds."""
     asked = 0
-    is_quiet = Segments._is_quiet
-
     with LocalEtcd(version=any_version) as server:
         write(server, mixed(REVISIONS))
         store = connect(server, history_watchers=1)
@@ -224,14 +222,16 @@ def test_a_server_that_reads_for_long_is_waited_for(
         expected = told_by_a_watch(store, ALL, 1, last)
         counts = ways(monkeypatch)
 
-        def counted(segments: Segments) -> bool:
-            nonlocal asked
-            asked += 1
-            if asked == 3 * QUIET_KNOCKS:
-                server.resume()
-            return is_quiet(segments)
+        class Counted(Knocks):
+            @property
+            def are_in_vain(self) -> bool:
+                nonlocal asked
+                asked += 1
+                if asked == 3 * QUIET_KNOCKS:
+                    server.resume()
+                return super().are_in_vain
 
-        monkeypatch.setattr(Segments, "_is_quiet", counted)
+        monkeypatch.setattr(v3_history, "Knocks", Counted)
         batches = replay(store, ALL, 1, last)
         events = list(next(batches))
         server.pause()

@@ -88,7 +88,7 @@ def test_one_that_is_behind_is_passed_by(
 ) -> None:
     last = truth[-1].revision
     monkeypatch.setattr(v3_past, "FAR", last)  # nothing comes by the way that this asks for
-    list(store._past.read(store.endpoints, ALL, 1, last + 1000, 1))
+    list(store._past.read(store.endpoints, ALL, 1, last + 1000))
     assert connected == [*store.endpoints[1:], store.endpoints[0]]
 
 

@@ -111,6 +111,7 @@ def told_over_a_gap(
         before.extend(told_by(store, scope, after, last))
     seen = reached_by(before, after)
     gap, made, reached = resync(store, scope, seen, lost.value, truth.living(scope, seen), 10)
+    assert gap is not None
     return [*before, gap, *made, *told_by(store, scope, reached, last)]
 
 

@@ -55,6 +55,23 @@ def test_events_since_a_compacted_revision_is_an_error() -> None:
             next(events)
 
 
+def test_events_since_a_revision_whose_deletions_may_be_forgotten_is_an_error() -> None:
+    with LocalEtcd() as server, Watcher(server.url, api="v3") as watcher:
+        watcher.put("gone", "v")
+        watcher.put("key", "first")
+        deleted = watcher.put("key", "second") + 1
+        watcher.delete("gone")
+        server_compact(server, deleted)
+        watcher.put("key", "third")
+        with watcher.events("gone", since=deleted) as events, pytest.raises(Compacted) as lost:
+            next(events)
+        with watcher.events("key", since=lost.value.whole_from) as events:
+            assert next(events).value == "third"
+        # Of that revision itself we say what is there, and begin with it.
+        history = watcher.history("key", prefix=True)
+        assert (history.since, history.values) == (deleted, ["third"])
+
+
 def test_events_since_a_revision_that_is_yet_to_come_is_an_error(
     watcher: Watcher, fresh_key: str
 ) -> None:

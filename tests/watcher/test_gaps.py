@@ -101,6 +101,34 @@ def test_a_compaction_of_what_we_know_is_no_gap(cluster: LocalCluster, behind: V
         assert not [each for each in watcher.journal if isinstance(each, Gap)]
 
 
+def test_a_deletion_at_the_very_revision_of_a_compaction_is_told(
+    cluster: LocalCluster, behind: V3Store
+) -> None:
+    """A server that is old has forgotten it, and says nothing when a watch begins there."""
+    told: list[Event] = []
+    with Watcher(cluster.url, api="v3") as watcher:
+        behind.put(b"k/never seen", b"v", None, 5)
+        watcher.on("k/", prefix=True)(told.append)
+        watcher.put("k/seen", "v")
+        watcher.sync()
+        assert watcher._census.wait(10)
+        seen = watcher.revision
+        told.clear()
+        cluster.faults.reset("client", "m1")
+        is_away(watcher)
+        assert behind.delete(b"k/", 5, prefix=True) == 2
+        cluster.compact()
+        cluster.faults.heal()
+        watcher.put("k/live", "v")
+        watcher.sync()
+        assert [(each.key, each.value, each.revision, each.synthetic) for each in told] == [
+            ("k/never seen", None, seen + 1, False),
+            ("k/seen", None, seen + 1, False),
+            ("k/live", "v", seen + 2, False),
+        ]
+        assert not [each for each in watcher.journal if isinstance(each, Gap)]
+
+
 def test_a_quiet_watch_gets_to_know_by_itself_how_far_it_is(
     cluster: LocalCluster, behind: V3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
