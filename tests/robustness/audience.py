@@ -209,7 +209,7 @@ class Audience:
                 self.listeners.remove(listener)
                 self._ending.wait(ASK_AGAIN)
             except Compacted as lost:
-                since = lost.revision
+                since = lost.whole_from
             else:
                 return
 

@@ -13,7 +13,7 @@ from etcd_watcher.testing import History, Violation, check
 from tests.robustness.audience import Audience, Listener
 from tests.robustness.truth import Truth
 
-__all__ = ["Findings", "gaps_of", "is_forgotten_deletion", "judge"]
+__all__ = ["Findings", "gaps_of", "judge"]
 
 Outage = tuple[float, float]
 """From when to when nobody could reach any member, by the monotonic clock."""
@@ -127,14 +127,7 @@ def _judge_listener(
     if until is None:  # it may have left in the middle of a resync
         violations = [each for each in violations if (each.name, each.came) != ("gaps", "nothing")]
     begun_earlier = [each for each in feed_gaps if each.first < since <= each.last]
-    known = [
-        each
-        for each in violations
-        if not (
-            _unknowable(each, begun_earlier, since, history)
-            or is_forgotten_deletion(each, since, history)
-        )
-    ]
+    known = [each for each in violations if not _unknowable(each, begun_earlier, since, history)]
     findings.unknowable += len(violations) - len(known)
     _count(findings, listener.name, told, gaps, known)
 
@@ -186,24 +179,6 @@ def _unknowable(
             history.at(key, gap.last + 1) is None
             and any(each.raw_key == key for each in history.between(gap.first, since - 1))
             for gap in begun_earlier
-        )
-    )
-
-
-def is_forgotten_deletion(violation: Violation, since: int, history: History) -> bool:
-    """Tell whether it is a deletion that the server has lost.
-
-    etcd before 3.4.36 and 3.5.18 compacts away a deletion that was made at the very revision at
-    which it is compacted, and lets a watch begin there all the same (etcd#19179).
-    """
-    key = violation.raw_key
-    return (
-        violation.name in {"atomic", "reliable"}
-        and violation.revision == since
-        and since in (history.compactions or ())
-        and key is not None
-        and any(
-            each.raw_key == key and each.raw_value is None for each in history.between(since, since)
         )
     )
 

@@ -6,9 +6,9 @@ import pytest
 
 from etcd_watcher import Event, Gap
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.testing import Change, History, Transaction, check, put
+from etcd_watcher.testing import History, Transaction, check, put
 from tests.robustness.audience import Listener
-from tests.robustness.judge import gaps_of, is_forgotten_deletion
+from tests.robustness.judge import gaps_of
 
 KEY = KeyRange.of_key(b"k")
 HISTORY = History(
@@ -60,29 +60,3 @@ def test_who_did_not_ask_for_the_past_is_told_nothing_of_a_gap() -> None:
 def test_who_read_all_of_it_has_none() -> None:
     listener = heard(2, 3, 4, 5, 6, 7, 8)
     assert gaps_of(listener, [LOST], 2) == []
-
-
-COMPACTED = History(
-    [
-        Transaction(2, (put("a", "1"), put("k", "1"))),
-        Transaction(3, (put("a", "2"), Change(b"k", None))),
-        Transaction(4, (put("a", "3"),)),
-        Transaction(5, (Change(b"a", None),)),
-    ],
-    compactions=[3],
-)
-
-
-def test_a_deletion_that_the_server_compacts_away_with_its_own_revision_is_let_pass() -> None:
-    told = [each for each in COMPACTED.events(since=3) if each.raw_key != b"k"]
-    found = check(told, COMPACTED, scope=[KeyRange.of_prefix(b"")], since=3, until=5)
-    assert found
-    assert all(is_forgotten_deletion(each, 3, COMPACTED) for each in found)
-
-
-@pytest.mark.parametrize("missing", [(3, b"a"), (5, b"a")])
-def test_nothing_else_is(missing: tuple[int, bytes]) -> None:
-    told = [each for each in COMPACTED.events(since=3) if (each.revision, each.raw_key) != missing]
-    found = check(told, COMPACTED, scope=[KeyRange.of_prefix(b"")], since=3, until=5)
-    assert found
-    assert not any(is_forgotten_deletion(each, 3, COMPACTED) for each in found)

@@ -99,6 +99,7 @@ def test_a_watch_that_is_fed_history_does_not_miss_one_between_two_feedings(
     last = write(server, ([(b"k", b"%d" % number)] for number in range(CATCH_UP_REVISIONS)))
     watch = store.watch(ALL, first)
     told: list[int] = []
+    lost: tuple[int, int] | None = None  # it may be fed sooner than the server is compacted
     try:
         while not told:
             told += [event.revision for event in watch.read().events]
@@ -108,8 +109,6 @@ def test_a_watch_that_is_fed_history_does_not_miss_one_between_two_feedings(
             told += [event.revision for event in watch.read().events]
     except Compacted as error:
         lost = (error.revision, error.whole_from)
-    else:  # it was fed sooner than the server was compacted
-        lost = None
     finally:
         watch.close()
     assert told == list(range(first + 1, told[-1] + 1))
