@@ -196,7 +196,7 @@ class Connection:
     def metadata(self, timeout: float) -> Metadata:
         """Give the token of our user, from a login where there is none yet."""
         try:
-            token = self._login.token(lambda: self._log_in(timeout), timeout)
+            token = self._login.token(self.endpoint, lambda: self._log_in(timeout), timeout)
         except RequestFailed as error:
             error.sent = False  # what the login was for
             raise

@@ -38,36 +38,50 @@ class Login:
 
     def __init__(self, user: str | None) -> None:
         self._user = user
-        self._lock = threading.Lock()
-        """Guards the token, and is held during a login: the server's check of a password is slow on
-        purpose, and one for all who wait is enough."""
+        self._state = threading.Condition()
+        """Guards all below; notified whenever a login ends."""
         self._token: str | None = None
+        self._asked: set[str] = set()
+        """The endpoints that somebody is logging in at: one login for all who wait there is enough,
+        since the server's check of a password is slow on purpose. At another endpoint nobody waits
+        for it: this one may be silent."""
 
     @property
     def has_user(self) -> bool:
         return self._user is not None
 
-    def token(self, log_in: Callable[[], str], timeout: float) -> str | None:
-        """Give the token, from a login if need be; None for nobody.
+    def token(self, endpoint: str, log_in: Callable[[], str], timeout: float) -> str | None:
+        """Give the token, from a login at an endpoint if need be; None for nobody.
 
         Raises
         ------
         ConnectionFailed
-            Another thread's login is not done within `timeout` seconds. And what `log_in` raises.
+            Another thread's login there is not done within `timeout` seconds. And what `log_in`
+            raises.
         """
         if self._user is None:
             return None
-        if not self._lock.acquire(timeout=timeout):
-            raise ConnectionFailed("no answer to the login in time")
+        with self._state:
+            if not self._state.wait_for(lambda: self._can_go_on(endpoint), timeout):
+                raise ConnectionFailed("no answer to the login in time")
+            if self._token is not None:
+                return self._token
+            self._asked.add(endpoint)
+        token = None
         try:
-            if self._token is None:
-                self._token = log_in()
-            return self._token
+            token = log_in()
         finally:
-            self._lock.release()
+            with self._state:
+                self._asked.discard(endpoint)
+                self._token = token or self._token
+                self._state.notify_all()
+        return token
+
+    def _can_go_on(self, endpoint: str) -> bool:
+        return self._token is not None or endpoint not in self._asked
 
     def forget(self, token: str | None) -> None:
         """Log in anew next time, unless somebody has done so since this token."""
-        with self._lock:
+        with self._state:
             if self._token == token:
                 self._token = None

@@ -12,7 +12,12 @@ import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
-from etcd_watcher.errors import Conflict, ConnectionFailed, RequestRejected, StoreClosed
+from etcd_watcher.errors import (
+    Conflict,
+    ConnectionFailed,
+    RequestRejected,
+    StoreClosed,
+)
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalCluster, LocalEtcd
 from etcd_watcher.stores import v3_connection, v3_requests, wire
@@ -551,7 +556,8 @@ def test_a_server_that_cancels_all_is_given_up(
 
 def test_a_login_that_takes_too_long_leaves_nobody_and_names_the_endpoint(etcd: LocalEtcd) -> None:
     store = V3Store([etcd.url], credentials=Credentials(user="luis", password="secret"))
-    with closing(store), store._login._lock:  # as somebody's does who is logging in
+    with closing(store):
+        store._login._asked.add(etcd.url)  # as by somebody who is logging in
         connection = store.connection()
         with pytest.raises(RequestFailed, match=etcd.url) as failed:
             store.put(b"k", b"v", None, 0.1)

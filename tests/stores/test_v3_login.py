@@ -14,6 +14,8 @@ from etcd_watcher.errors import ConnectionFailed
 from etcd_watcher.stores.v3_connection import Connection, Metadata
 from etcd_watcher.stores.v3_login import LOGIN_TRIES, Login, is_old_token
 
+HERE, THERE = "https://one:2379", "https://other:2379"
+
 
 class Server:
     """Gives tokens, and counts them."""
@@ -28,24 +30,24 @@ class Server:
 
 def test_nobody_has_no_token() -> None:
     server = Server()
-    assert Login(None).token(server.log_in, 1) is None
+    assert Login(None).token(HERE, server.log_in, 1) is None
     assert server.logins == 0
 
 
 def test_a_token_is_kept_until_it_is_forgotten() -> None:
     server, login = Server(), Login("luis")
-    assert login.token(server.log_in, 1) == login.token(server.log_in, 1) == "token-1"
+    assert login.token(HERE, server.log_in, 1) == login.token(HERE, server.log_in, 1) == "token-1"
     login.forget("token-1")
-    assert login.token(server.log_in, 1) == "token-2"
+    assert login.token(HERE, server.log_in, 1) == "token-2"
 
 
 def test_a_token_that_was_replaced_meanwhile_is_not_forgotten() -> None:
     server, login = Server(), Login("luis")
-    login.token(server.log_in, 1)
+    login.token(HERE, server.log_in, 1)
     login.forget("token-1")
-    login.token(server.log_in, 1)
+    login.token(HERE, server.log_in, 1)
     login.forget("token-1")  # by another, who was refused with the first
-    assert login.token(server.log_in, 1) == "token-2"
+    assert login.token(HERE, server.log_in, 1) == "token-2"
 
 
 def test_many_who_wait_need_one_login() -> None:
@@ -58,7 +60,7 @@ def test_many_who_wait_need_one_login() -> None:
         return server.log_in()
 
     threads = [
-        threading.Thread(target=lambda: got.append(login.token(log_in, 10))) for _ in range(5)
+        threading.Thread(target=lambda: got.append(login.token(HERE, log_in, 10))) for _ in range(5)
     ]
     for thread in threads:
         thread.start()
@@ -76,13 +78,45 @@ def test_who_waits_too_long_for_anothers_login_is_told() -> None:
         go.wait(10)
         return "token"
 
-    thread = threading.Thread(target=lambda: login.token(log_in, 10))
+    thread = threading.Thread(target=lambda: login.token(HERE, log_in, 10))
     thread.start()
     entered.wait(10)
     with pytest.raises(ConnectionFailed, match="no answer to the login"):
-        login.token(log_in, 0.01)
+        login.token(HERE, log_in, 0.01)
     go.set()
     thread.join()
+
+
+@pytest.fixture
+def silent() -> Iterator[Login]:
+    """Give the login of one who is just trying to log in at a server that does not answer."""
+    login, entered, go = Login("luis"), threading.Event(), threading.Event()
+
+    def log_in() -> str:
+        entered.set()
+        go.wait(10)
+        return "late"
+
+    thread = threading.Thread(target=lambda: login.token(HERE, log_in, 10))
+    thread.start()
+    entered.wait(10)
+    yield login
+    go.set()
+    thread.join()
+
+
+def test_a_server_that_is_silent_keeps_nobody_from_a_login_at_another(silent: Login) -> None:
+    server = Server()
+    assert silent.token(THERE, server.log_in, 1) == "token-1"
+    assert silent.token(HERE, server.log_in, 1) == "token-1"  # nobody waits there any more
+    assert server.logins == 1
+
+
+def test_a_login_that_is_not_done_yet_keeps_nobody_from_forgetting_the_last(silent: Login) -> None:
+    forgets = threading.Thread(target=lambda: silent.forget("old"), daemon=True)
+    forgets.start()
+    forgets.join(5)
+    assert not forgets.is_alive()
 
 
 @pytest.mark.parametrize(
