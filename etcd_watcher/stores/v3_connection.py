@@ -129,6 +129,9 @@ class Connection:
         self._credentials = credentials
         self._login = login or Login(credentials.user)
         self._proxy = proxy_to(endpoint)
+        self._closed = False
+        self._met = False
+        """Whether the endpoint has answered on this channel, whatever."""
         self.channel = _open_channel(endpoint, credentials, proxied=self._proxy is not None)
         self.calls: dict[str, Any] = {
             name: self.channel.unary_unary(
@@ -158,7 +161,7 @@ class Connection:
             metadata = self.metadata(remaining)
             asked = metadata if name in ANSWERED_ALONE else [*NEEDS_LEADER, *metadata]
             try:
-                return self.calls[name](request, timeout=remaining, metadata=asked)
+                answer = self.calls[name](request, timeout=remaining, metadata=asked)
             except ValueError as error:  # gRPC's word for a channel that was closed before the call
                 raise ClosedBefore("the connection was closed before a request") from error
             except grpc.RpcError as error:
@@ -167,7 +170,43 @@ class Connection:
                     raise self.explain(error) from error
                 if tries >= LOGIN_TRIES:
                     time.sleep(LOGIN_PAUSE)
+            else:
+                self._met = True
+                return answer
         raise AssertionError  # unreachable
+
+    def meet(self, timeout: float) -> None:
+        """See to it that the endpoint is there, and knows our user, before a write goes to it.
+
+        gRPC does not tell of a request whose time is up whether it ever left: a channel that is
+        still being connected keeps it. What fails here was never sent.
+        """
+        deadline = time.monotonic() + timeout
+        self.metadata(timeout)
+        if not self._met:
+            self._greet(seconds_left(deadline))
+
+    def _greet(self, timeout: float) -> None:
+        try:
+            self.calls["status"](wire.StatusRequest(), timeout=timeout)
+        except ValueError as error:
+            raise ClosedBefore("the connection was closed before a request") from error
+        except grpc.RpcError as error:
+            failure = self._explain_unsent(error)
+            if not isinstance(failure, RequestRejected):  # which is an answer, too
+                raise failure from error
+        self._met = True
+
+    def _explain_unsent(self, error: grpc.RpcError) -> Exception:
+        """Give the error of ours for a request to which nothing else was joined."""
+        failure = self.explain(error)
+        if isinstance(failure, StoreClosed):
+            if self._closed:
+                return ClosedBefore("the connection was closed before a request")
+            failure = self.failed("the server cancelled a request")
+        if isinstance(failure, RequestFailed):
+            failure.sent = False
+        return failure
 
     def begin(
         self, name: str, requests: Sequence[Any], timeout: float
@@ -197,8 +236,7 @@ class Connection:
         """Give the token of our user, from a login where there is none yet."""
         try:
             token = self._login.token(self.endpoint, lambda: self._log_in(timeout), timeout)
-        except RequestFailed as error:
-            error.sent = False  # what the login was for
+        except RequestFailed:
             raise
         except ConnectionFailed as error:  # somebody else's login took too long
             raise self.failed(error.reason, sent=False, late=True) from error
@@ -236,8 +274,9 @@ class Connection:
         except ValueError:
             failure: Exception = ClosedBefore("the connection was closed before a login")
         except grpc.RpcError as error:
-            failure = self.explain(error)
+            failure = self._explain_unsent(error)
         else:
+            self._met = True
             return Secret(reply.token)
         raise failure  # out here, so that it does not lead to the frames with the request
 
@@ -297,6 +336,7 @@ class Connection:
         )
 
     def close(self) -> None:
+        self._closed = True
         self.channel.close()
 
 

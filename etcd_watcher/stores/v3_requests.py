@@ -193,7 +193,7 @@ class Requests:
             endpoint = left.popleft()
             with self._beside(endpoint) as connection:
                 try:
-                    return made.make(connection, until, until)
+                    return made.make(connection, deadline if made.writes else until, until)
                 except RequestFailed as error:
                     if made.writes and error.sent:
                         raise
@@ -227,6 +227,8 @@ class _Request:
         """Make it, again for as long as the endpoint says that it has no leader, until then."""
         while True:
             try:
+                if self.writes:
+                    connection.meet(seconds_left(leader_by))
                 return connection.call(self.name, self.message, seconds_left(deadline))
             except RequestFailed as error:
                 over = time.monotonic() + ELECTION >= leader_by

@@ -472,6 +472,51 @@ def test_what_connects_to_no_answer_never_left(
             assert store.endpoint == etcd.url
 
 
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """Give the URL of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+
+def test_a_write_whose_time_is_up_while_it_connects_was_never_sent(mute: str) -> None:
+    with closing(V3Store([mute], credentials=Credentials())) as store:
+        with pytest.raises(RequestFailed, match="no answer in time") as failed:
+            store.put(b"k", b"v", None, 0.3)
+        assert not failed.value.sent
+        assert "it may have done so" not in str(failed.value)
+
+
+def test_a_write_goes_elsewhere_where_the_endpoint_in_use_cannot_be_connected_to(
+    mute: str, etcd: LocalEtcd, fresh_key: str
+) -> None:
+    with closing(V3Store([mute, etcd.url], credentials=Credentials())) as store:
+        # Half of it is less than gRPC tries to connect.
+        assert store.put(fresh_key.encode(), b"v", None, 3) > 1
+        found = store.get(fresh_key.encode(), TIMEOUT)
+        assert found is not None
+        assert found.version == 1
+
+
+@pytest.mark.parametrize("ask", ["greeting", "login"])
+def test_a_write_whose_connection_is_replaced_before_it_is_sent_is_made_on_the_new_one(
+    ask: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = "luis" if ask == "login" else None
+    first = "authenticate" if ask == "login" else "status"
+    with LocalEtcd() as paused, LocalEtcd(user=user) as server:
+        credentials = Credentials(server.user, server.password)
+        with closing(V3Store([paused.url, server.url], credentials=credentials)) as store:
+            paused.pause()
+            sent = begun(store, monkeypatch, first)
+            thread, found = in_background(lambda: store.put(b"k", b"v", None, 60))
+            assert sent.wait(TIMEOUT)
+            store.rotate(0)
+            thread.join(TIMEOUT)
+            assert isinstance(found[0], int), found
+
+
 @pytest.mark.parametrize(
     ("ask", "second", "longest"),
     [
