@@ -12,6 +12,7 @@ from typing import Any
 
 from etcd_watcher.errors import ConnectionFailed, StoreClosed
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.v3_absences import Absences
 from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
 
 __all__ = ["Requests"]
@@ -31,8 +32,9 @@ class Requests:
     """Makes requests on one connection at a time.
 
     What never left is made again, at the next endpoint; so is what only reads. A write that was
-    under way when its connection was lost is not: it may have been carried out. Who has no leader
-    is asked until half of the time is over, and then another.
+    under way when its connection was lost is not: it may have been carried out. Who has no leader,
+    or cannot be reached, is asked until half of the time is over, and then another; for a while
+    after that others are asked first.
 
     Parameters
     ----------
@@ -40,11 +42,19 @@ class Requests:
         URLs of the cluster's members.
     connect : callable
         Opens a connection to an endpoint.
+    absences : Absences, optional
+        Who has lately not answered, where others know of it.
     """
 
-    def __init__(self, endpoints: Sequence[str], connect: Callable[[str], Connection]) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        connect: Callable[[str], Connection],
+        absences: Absences | None = None,
+    ) -> None:
         self.endpoints = tuple(endpoints)
         self._connect = connect
+        self._absences = absences or Absences()
         self._lock = threading.Lock()
         """Guards all below."""
         self.turn = 0
@@ -140,18 +150,23 @@ class Requests:
 
     def _make(self, name: str, request: Any, timeout: float, *, writes: bool) -> Any:
         deadline = time.monotonic() + timeout
-        half = deadline if len(set(self.endpoints)) == 1 else deadline - timeout / 2
         made = _Request(name, request, writes)
+        first, *others = dict.fromkeys(self.in_turn())
+        if others and first in self._absences:
+            return self._ask_others(made, [*others, first], deadline, {})
+        half = deadline - timeout / 2 if others else deadline
         try:
             return self._ask_in_use(made, deadline if writes else half, half)
         except RequestFailed as error:
-            others = [each for each in self.in_turn() if each != error.endpoint]
+            others = [each for each in dict.fromkeys(self.in_turn()) if each != error.endpoint]
             if not others or (writes and error.sent):
                 raise
             failed = error
+        if failed.late or failed.will_pass:
+            self._absences.note(failed.endpoint)
         if failed.will_pass:  # there may be a leader by then
             others.append(failed.endpoint)
-        return self._ask_others(made, list(dict.fromkeys(others)), deadline, failed)
+        return self._ask_others(made, others, deadline, {failed.endpoint: failed.reason})
 
     def _ask_in_use(self, made: _Request, deadline: float, leader_by: float) -> Any:
         """Ask the endpoint in use; the next, where it is not there."""
@@ -179,25 +194,27 @@ class Requests:
                 raise failed
 
     def _ask_others(
-        self, made: _Request, others: Sequence[str], deadline: float, failed: RequestFailed
+        self, made: _Request, others: Sequence[str], deadline: float, reasons: dict[str, str]
     ) -> Any:
-        """Ask the other endpoints while the one in use does not answer.
+        """Ask the other endpoints while the one in use does not answer, for the reason given.
 
         It stays in use: it may only be slow, and closing its connection would end what others have
         under way there. Whether it is dead the feed finds out.
         """
-        reasons = {failed.endpoint: failed.reason}
         left = deque(others)
         while left and (remaining := deadline - time.monotonic()) > 0:
             until = time.monotonic() + remaining / len(left)
             endpoint = left.popleft()
             with self._beside(endpoint) as connection:
                 try:
-                    return made.make(connection, deadline if made.writes else until, until)
+                    answer = made.make(connection, deadline if made.writes else until, until)
                 except RequestFailed as error:
                     if made.writes and error.sent:
                         raise
                     reasons[endpoint] = error.reason
+                else:
+                    self._absences.forget(endpoint)
+                    return answer
         raise ConnectionFailed.to_each(reasons)
 
     @contextmanager

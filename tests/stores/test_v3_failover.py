@@ -360,6 +360,47 @@ def test_a_read_without_a_leader_goes_elsewhere(
     assert two.connection() is connection
 
 
+@pytest.mark.parametrize("ask", ["put", "revision"])
+def test_who_had_no_leader_is_asked_last_for_a_while(
+    two: V3Store, monkeypatch: pytest.MonkeyPatch, fresh_key: str, ask: str
+) -> None:
+    connection = two.connection()
+    given, asked = Connection.call, []
+
+    def call(self: Connection, *arguments: Any) -> Any:
+        asked.append(self.endpoint)
+        if self is connection:
+            raise self.failed("no leader", sent=False, will_pass=True)
+        return given(self, *arguments)
+
+    def once() -> int:
+        if ask == "put":
+            return two.put(fresh_key.encode(), b"v", None, 4)
+        return two.revision(4)
+
+    monkeypatch.setattr(Connection, "call", call)
+    assert once() >= 1
+    asked.clear()
+    assert once() >= 1
+    assert asked == [two.endpoints[1]]
+    assert two.connection() is connection
+    monkeypatch.undo()
+    two._requests._absences.forget(two.endpoint)
+    assert once() >= 1
+    assert two.connection() is connection
+
+
+def test_who_had_no_leader_is_asked_when_nobody_else_is_there(
+    etcd: LocalEtcd, fresh_key: str
+) -> None:
+    with LocalEtcd() as gone:
+        away = gone.url
+    with closing(V3Store([etcd.url, away], credentials=Credentials())) as store:
+        store._requests._absences.note(etcd.url)
+        assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+        assert etcd.url not in store._requests._absences
+
+
 def test_a_member_cut_off_from_the_others_says_so_and_the_others_take_the_write(
     fresh_key: str,
 ) -> None:
