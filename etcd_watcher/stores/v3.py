@@ -114,20 +114,25 @@ class V3Store:
         return Connection(endpoint, self._credentials, self._login)
 
     def _read(self, name: str, request: Any, timeout: float) -> Any:
-        try:
+        with self._explaining(name, request):
             return self._requests.read(name, request, timeout)
-        except Denied as denied:
-            raise self._rights.explain(denied, self.endpoint, name, request) from denied
 
     def _write(self, name: str, request: Any, key: bytes, timeout: float) -> Any:
         try:
-            return self._requests.write(name, request, timeout)
-        except Denied as denied:
-            raise self._rights.explain(denied, self.endpoint, name, request) from denied
+            with self._explaining(name, request):
+                return self._requests.write(name, request, timeout)
         except RequestFailed as error:
             if not error.sent:
                 raise
             raise ConnectionFailed.unanswered(error.endpoint, error.reason, to_text(key)) from error
+
+    @contextmanager
+    def _explaining(self, name: str, request: Any) -> Iterator[None]:
+        """Say who may not do what, where a request is denied."""
+        try:
+            yield
+        except Denied as denied:
+            raise self._rights.explain(denied, self.endpoint, name, request) from denied
 
     @property
     def progress_is_barrier(self) -> bool:
@@ -324,29 +329,22 @@ class V3Store:
         )
 
     def snapshot(self, scope: KeyRange, at: int | None, timeout: float) -> Snapshot:
-        # A large read would starve the watch on its connection, so it gets its own.
-        connection = self._connect(self.endpoint)
         items: list[KeyValue] = []
         revision = at or 0
-        try:
+        # A large read would starve the watch on its connection, so it gets its own.
+        with self._requests.apart() as requests:
             for part in self.readable_parts(scope):
                 start = part.start or b"\0"
                 while start:
                     request = wire.RangeRequest(
                         key=start, range_end=range_end(part), limit=SNAPSHOT_PAGE, revision=revision
                     )
-                    try:
-                        reply = connection.call("range", request, timeout)
-                    except Denied as denied:
-                        raise self._rights.explain(
-                            denied, connection.endpoint, "range", request
-                        ) from None
+                    with self._explaining("range", request):
+                        reply = requests.read("range", request, timeout)
                     revision = revision or int(reply.header.revision)
                     items.extend(map(key_value, reply.kvs))
                     start = items[-1].raw_key + b"\0" if reply.more else b""
-            return Snapshot(revision, items)
-        finally:
-            connection.close()
+        return Snapshot(revision, items)
 
     def watch(self, scope: KeyRange, after: int) -> V3Watch:
         fragment, self.fragment_next = self.fragment_next, False

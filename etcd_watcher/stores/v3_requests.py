@@ -59,8 +59,8 @@ class Requests:
         """Guards all below."""
         self.turn = 0
         self._connection: Connection | None = None
-        self._others: set[Connection] = set()
-        """To endpoints that are not in use, each for one request."""
+        self._others: set[Connection | Requests] = set()
+        """To endpoints that are not in use, each for one request; and what is made apart."""
         self._closed = False
 
     @property
@@ -216,6 +216,20 @@ class Requests:
                     self._absences.forget(endpoint)
                     return answer
         raise ConnectionFailed.to_each(reasons)
+
+    @contextmanager
+    def apart(self) -> Iterator[Requests]:
+        """Give requests like these, on connections of their own, for what would hold up others."""
+        made = Requests(self.in_turn(), self._connect, self._absences)
+        with self._lock:
+            if self._closed:
+                raise StoreClosed("this store is closed")
+            self._others.add(made)
+        try:
+            yield made
+        finally:
+            self._others.discard(made)
+            made.close()
 
     @contextmanager
     def _beside(self, endpoint: str) -> Iterator[Connection]:

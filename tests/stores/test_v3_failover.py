@@ -152,6 +152,34 @@ def test_another_endpoint_is_read_from_where_the_one_in_use_does_not_answer(
     assert paused_first.endpoint == first  # that is for the feed to judge
 
 
+def test_the_past_is_read_elsewhere_where_the_endpoint_in_use_does_not_answer(
+    paused_first: V3Store, etcd: LocalEtcd, fresh_key: str
+) -> None:
+    etcd.put(fresh_key, "v")
+    scope = KeyRange.of_prefix(fresh_key.encode())
+    now = paused_first.snapshot(scope, None, 3)
+    assert [each.raw_value for each in now.items] == [b"v"]
+    assert paused_first.snapshot(scope, now.revision - 1, 3).items == []
+    assert paused_first.endpoint == paused_first.endpoints[0]
+
+
+def test_closing_ends_a_large_read_under_way(
+    paused_first: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, asked = Connection.call, threading.Event()
+
+    def call(self: Connection, *arguments: Any) -> Any:
+        asked.set()
+        return given(self, *arguments)
+
+    monkeypatch.setattr(Connection, "call", call)
+    thread, found = in_background(lambda: paused_first.snapshot(KeyRange.of_prefix(b""), None, 60))
+    assert asked.wait(TIMEOUT)
+    paused_first.close()
+    thread.join(TIMEOUT)
+    assert isinstance(found[0], StoreClosed)
+
+
 def test_all_are_named_where_none_answers() -> None:
     with LocalEtcd() as paused, LocalEtcd() as gone:
         store = V3Store([paused.url, gone.url], credentials=Credentials())
