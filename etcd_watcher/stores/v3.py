@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from etcd_watcher.endpoints import Credentials
@@ -156,30 +155,32 @@ class V3Store:
 
     def learn_rights(self, timeout: float) -> None:
         """Ask what our user may read."""
-        self._rights.learn(partial(self._read, timeout=timeout))
+        deadline = time.monotonic() + timeout
+        self._rights.learn(lambda name, request: self._read(name, request, seconds_left(deadline)))
 
     def readable_parts(self, scope: KeyRange) -> list[KeyRange]:
         """Give the parts of a range that our user may read; all of it where that is not known."""
         return self._rights.parts(scope)
 
     def revision(self, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
         try:
-            return self._revision_by_any_key(timeout)
+            return self._revision_by_any_key(deadline)
         except Denied:
             if self._rights.allowed is not None:
                 raise
-            self.learn_rights(timeout)  # nobody has asked for a key yet
-            return self._revision_by_any_key(timeout)
+            self.learn_rights(seconds_left(deadline))  # nobody has asked for a key yet
+            return self._revision_by_any_key(deadline)
 
-    def _revision_by_any_key(self, timeout: float) -> int:
+    def _revision_by_any_key(self, deadline: float) -> int:
         allowed = [each.start or b"\0" for each in self._rights.allowed or ()]
         *others, last = dict.fromkeys(
             [self._readable or self._asked_for, self._asked_for, *allowed]
         )
         for key in others:
             with suppress(RequestRejected):  # our rights may have changed
-                return self._revision(key, timeout)
-        return self._revision(last, timeout)
+                return self._revision(key, seconds_left(deadline))
+        return self._revision(last, seconds_left(deadline))
 
     def _revision(self, key: bytes, timeout: float) -> int:
         reply = self._read("range", wire.RangeRequest(key=key, count_only=True), timeout)

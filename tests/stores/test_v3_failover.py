@@ -15,6 +15,7 @@ from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import (
     Conflict,
     ConnectionFailed,
+    Denied,
     RequestRejected,
     StoreClosed,
 )
@@ -617,6 +618,36 @@ def test_what_takes_two_requests_takes_no_longer_than_one(
     with suppress(ConnectionFailed, Conflict):  # the first endpoint is still the one in use
         ask(paused_first)
     assert timeouts[0] <= longest
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.learn_rights(3),
+        lambda store: store.revision(3),
+    ],
+)
+def test_what_a_user_may_read_takes_no_longer_to_ask_than_one_request(
+    monkeypatch: pytest.MonkeyPatch, ask: Callable[[V3Store], object]
+) -> None:
+    timeouts = []
+
+    def read(name: str, _: object, timeout: float) -> object:
+        timeouts.append(timeout)
+        if name == "user":
+            return wire.UserGetResponse(roles=["one", "other"])
+        if name == "role":
+            return wire.RoleGetResponse()
+        raise Denied("permission denied")
+
+    store = V3Store(["http://127.0.0.1:1"], credentials=Credentials(user="luis", password="secret"))
+    with closing(store):
+        monkeypatch.setattr(store._requests, "read", read)
+        with suppress(Denied):
+            ask(store)
+    assert len(timeouts) >= 3
+    assert timeouts == sorted(timeouts, reverse=True)
+    assert len(set(timeouts)) == len(timeouts)
 
 
 def test_how_a_cluster_stands_another_endpoint_tells_where_the_one_in_use_is_silent(
