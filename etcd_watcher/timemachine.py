@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from etcd_watcher.demux import Demux
-from etcd_watcher.errors import Compacted
+from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.feed import Feed
 from etcd_watcher.keys import KeyRange
@@ -113,7 +113,7 @@ class TimeMachine:
             try:
                 if begin < first:  # its deletions may be forgotten; what was written is there
                     found |= self._written_in(scope, begin)
-                for events in replay(self._store, scope, first, last):
+                for events in self._replay(scope, first, last):
                     found |= {(each.revision, each.raw_key): each for each in events}
             except Compacted as lost:
                 found.clear()
@@ -254,12 +254,29 @@ class TimeMachine:
         """Go back by what the store tells of its own past: v2 has its last 1,000 changes."""
         states = States()
         try:
-            for events in replay(self._store, scope, revision + 1, base.revision):
+            for events in self._replay(scope, revision + 1, base.revision):
                 for event in events:
                     states.add(event.revision, [event])
         except Compacted as lost:
             raise self._too_far(scope, lost.revision) from lost
         return _reconstruct(states, scope, base, revision, revision)
+
+    def _replay(self, scope: KeyRange, first: int, last: int) -> Iterator[list[Event]]:
+        """Give what the store tells of its past; where it is lost, go on from there, elsewhere."""
+        begun = 0
+        while True:
+            turn = self._store.turn
+            try:
+                for events in replay(self._store, scope, first, last):
+                    yield events
+                    first = events[-1].revision + 1
+            except ConnectionFailed:
+                if begun == first:  # twice at the same place
+                    raise
+                begun = first
+                self._store.rotate(turn)
+            else:
+                return
 
     def _too_far(self, scope: KeyRange, oldest: int) -> Compacted:
         """Say how far one can go back, by the store or by the journal."""

@@ -12,8 +12,11 @@ import pytest
 from etcd_watcher import Compacted, LocalEtcd, Recording, Watcher
 from etcd_watcher import timemachine as timemachine_module
 from etcd_watcher.errors import ConnectionFailed, WatcherClosed
-from etcd_watcher.event import Gap
+from etcd_watcher.event import Event, Gap
+from etcd_watcher.keys import KeyRange
 from etcd_watcher.moment import Differences, Moment
+from etcd_watcher.stores import history, v3_connection
+from etcd_watcher.stores.base import Store
 from tests.fake_store import PATIENCE, FakeStore, event
 from tests.stores.v3_past import compact
 
@@ -426,6 +429,40 @@ def test_history_goes_on_in_the_journal_where_etcd_has_forgotten(fresh_key: str)
         assert caught.value.revision == 3
         assert watcher.history("a", since=4).values == ["2", "3"]
         assert watcher.history("b").since == newest
+
+
+def test_history_goes_on_where_its_watch_is_lost(
+    etcd: LocalEtcd, fresh_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is where the endpoint goes away, or the feed has gone on to another."""
+    given, lost = history.replay, ["at once", "in between"]
+
+    def replay(store: Store, scope: KeyRange, first: int, last: int) -> Iterator[list[Event]]:
+        for events in given(store, scope, first, last):
+            when = lost.pop(0) if lost else "never"
+            if when == "in between":
+                yield events[:1]
+            if when != "never":
+                raise ConnectionFailed("the connection was replaced")
+            yield events
+
+    monkeypatch.setattr(timemachine_module, "replay", replay)
+    other = etcd.url.replace("127.0.0.1", "localhost")
+    with Watcher([etcd.url, other], api="v3") as watcher:
+        for number in range(3):
+            watcher.put(fresh_key, str(number))
+        assert [each.value for each in watcher.history(fresh_key)] == ["0", "1", "2"]
+        assert not lost
+
+
+def test_history_of_large_values_comes_in_parts(
+    etcd: LocalEtcd, fresh_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(v3_connection, "MESSAGE_BOUND", 3_000_000)
+    with Watcher(etcd.url, api="v3") as watcher:
+        for _ in range(5):
+            watcher.put(fresh_key, "v" * 900_000)
+        assert len(watcher.history(fresh_key)) == 5
 
 
 def test_history_on_v2_is_the_last_changes_that_the_server_has(etcd: LocalEtcd) -> None:
