@@ -67,7 +67,7 @@ def test_it_reads_the_oldest_state_that_the_server_has_so_that_the_least_is_lost
     for value in "abcdef":
         store.commit(("k", value))  # revisions 2 to 7
     store.compact(5)
-    gap, events, revision = resync(store, ALL, 2, Compacted(5), [b"k"], 1.0)
+    gap, events, revision = resync(store, ALL, 2, Compacted(5, 6), [b"k"], 1.0)
     assert gap == Gap(3, 4, str(Compacted(5)))
     assert [(each.value, each.revision) for each in events] == [("d", 5)]
     assert revision == 5
