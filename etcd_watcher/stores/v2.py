@@ -300,11 +300,14 @@ class V2Store:
         return Client(Connection(endpoint, self._credentials, self._context, waker))
 
     @contextmanager
-    def client(self, endpoint: str, waker: Waker, timeout: float) -> Iterator[Client]:
+    def client(
+        self, endpoint: str, waker: Waker, timeout: float, answer_by: float = 0.0
+    ) -> Iterator[Client]:
         """Lend a client for a request that is to be done in `timeout` seconds."""
         client = self._borrow(endpoint, waker)
         client.http.waker = waker
         client.http.deadline = time.monotonic() + timeout
+        client.http.answer_by = answer_by
         try:
             yield client
         finally:
@@ -331,13 +334,15 @@ class V2Store:
             if self._closed and not self._requests:
                 self._closing.close()
 
-    def _ask_one(
+    def _ask_one(  # noqa: PLR0913 - a place, a question, and until when
         self,
         endpoint: str,
         question: Callable[[Client], T],
         path: bytes,
         waker: Waker,
         timeout: float,
+        *,
+        answer_by: float = 0.0,
     ) -> T:
         """Ask an endpoint.
 
@@ -349,7 +354,7 @@ class V2Store:
             By the waker.
         """
         try:
-            with self.client(endpoint, waker, timeout) as client:
+            with self.client(endpoint, waker, timeout, answer_by) as client:
                 return question(client)
         except EmptyAnswer as error:
             raise TransportFailed("it is about to stop", sent=True) from error
@@ -366,16 +371,20 @@ class V2Store:
     ) -> T:
         """Ask the endpoints in turn, beginning with the one in use, and use the one that answers.
 
-        What writes is not asked twice: the first may have carried it out.
+        What writes is not asked twice: the first may have carried it out. So once it is sent it has
+        all of the time.
         """
         deadline = time.monotonic() + timeout
+        answer_by = deadline if writes else 0.0
         first = self.turn
         reasons = []
         for tried in range(len(self.endpoints)):
             endpoint = self.endpoints[(first + tried) % len(self.endpoints)]
             share = (deadline - time.monotonic()) / (len(self.endpoints) - tried)
             try:
-                answer = self._ask_one(endpoint, question, path, self._closing, share)
+                answer = self._ask_one(
+                    endpoint, question, path, self._closing, share, answer_by=answer_by
+                )
             except Interrupted as error:
                 raise StoreClosed("this store was closed during a request") from error
             except TransportFailed as error:

@@ -73,6 +73,8 @@ class Connection:
     ----------
     deadline : float
         When, on the monotonic clock, a request fails; for a poll, when its headers must be here.
+    answer_by : float
+        A later moment until which an answer is waited for, once the request is sent; 0 for none.
     patience : float
         Seconds that a poll waits, once its headers are here, until it raises `Silence`.
     acknowledged : float
@@ -85,7 +87,7 @@ class Connection:
         parts = urlsplit(url)
         self.url = url
         self.waker = waker
-        self.deadline = self.patience = self.acknowledged = 0.0
+        self.deadline = self.answer_by = self.patience = self.acknowledged = 0.0
         self._host, self._port = parts.hostname or "", parts.port or 0
         self._context = context if parts.scheme == "https" else None
         self._common = Secret(f"Host: {parts.netloc}\r\n")
@@ -201,6 +203,7 @@ class Connection:
                 self._reused = True
             # In a memoryview, which does not show in a traceback what it is of: the login.
             self._wire.send(memoryview(self._text(requests, body)), self.waker, self.deadline)
+            self.deadline = max(self.deadline, self.answer_by)
         except BaseException:
             self.close()
             raise

@@ -17,6 +17,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores import v2_poll
 from etcd_watcher.stores.v2 import V2Store
+from etcd_watcher.stores.v2_wire import Waker, Wire
 from tests.stores.v2_follower import TIMEOUT, Follower, put, writing
 
 PROMPT = 0.2
@@ -51,6 +52,28 @@ def fastest(action: Callable[[], object], tries: int = 5) -> float:
         action()
         seconds.append(time.monotonic() - began)
     return min(seconds)
+
+
+def test_a_write_that_was_sent_has_all_of_the_time_and_what_reads_its_share(
+    etcd: LocalEtcd, fresh_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, left = Wire.receive, []
+
+    def receive(self: Wire, waker: Waker, until: float) -> bytes:
+        left.append(until - time.monotonic())
+        return given(self, waker, until)
+
+    monkeypatch.setattr(Wire, "receive", receive)
+    key = f"/{fresh_key}".encode()
+    with closing(V2Store([etcd.url, etcd.url.replace("127.0.0.1", "localhost")])) as store:
+        store.get(key, 40)
+        assert left.pop(0) <= 20
+        left.clear()
+        store.put(key, b"v", None, 40)
+        assert left.pop(0) > 20
+        left.clear()
+        store.get(key, 40)  # on the same connection
+        assert left.pop(0) <= 20
 
 
 def test_a_blocked_read_obeys_at_once(store: V2Store) -> None:
