@@ -72,7 +72,7 @@ def mixed(count: int, seed: int = 1) -> Iterator[list[Operation]]:
 
 
 def compact(server: LocalEtcd, revision: int) -> None:
-    """Have a server forget what was before a revision."""
+    """Have a server forget what was before a revision, and wait until it has."""
     connection = Connection(server.url, Credentials())
     try:
         call = connection.channel.unary_unary(
@@ -80,12 +80,13 @@ def compact(server: LocalEtcd, revision: int) -> None:
             request_serializer=bytes,
             response_deserializer=bytes,
         )
-        # CompactionRequest: revision = 1, as a varint.
+        # CompactionRequest: revision = 1, as a varint; physical = 2, which is to wait.
         number, encoded = revision, bytearray(b"\x08")
         while number > 0x7F:
             encoded.append(number & 0x7F | 0x80)
             number >>= 7
         encoded.append(number)
+        encoded += b"\x10\x01"
         call(bytes(encoded), timeout=TIMEOUT)
     finally:
         connection.close()
