@@ -118,11 +118,14 @@ class Compacted(EtcdWatcherError):
     whole_from : int
         The oldest revision of which it still has all changes: mostly the same. etcd before 3.4.36
         and 3.5.18 may have dropped deletions that were made in `revision` itself.
+    living : mapping of bytes to int
+        Keys that the store knows to have been there, with the revision that each was created at.
     """
 
     def __init__(self, revision: int, whole_from: int | None = None) -> None:
         self.revision = revision
         self.whole_from = revision if whole_from is None else whole_from
+        self.living: Mapping[bytes, int] = {}
         partly = "" if self.whole_from == revision else ", and maybe deletions made in it"
         super().__init__(f"the server has dropped its history before revision {revision}{partly}")
 
@@ -165,7 +168,15 @@ class TimedOut(EtcdWatcherError, TimeoutError):
 
 
 class HistoryReplaced(EtcdWatcherError):
-    """The server has begun anew: its data is not the one that was watched."""
+    """The server has begun anew: its data is not the one that was watched.
+
+    Attributes
+    ----------
+    revision, seen : int
+        The newest revision that it has, and the newest that was seen before.
+    living : mapping of bytes to int
+        As of `Compacted`.
+    """
 
     def __init__(self, revision: int, seen: int) -> None:
         super().__init__(
@@ -173,6 +184,7 @@ class HistoryReplaced(EtcdWatcherError):
             "replaced."
         )
         self.revision, self.seen = revision, seen
+        self.living: Mapping[bytes, int] = {}
 
     def __reduce__(self) -> tuple[type[HistoryReplaced], tuple[int, int]]:
         return type(self), (self.revision, self.seen)

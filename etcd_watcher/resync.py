@@ -31,7 +31,7 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
         What the server said: from its revision on it has everything; or it has begun anew, and
         nothing that was seen before counts.
     known : iterable of bytes
-        The keys that are believed to exist.
+        The keys that are believed to exist, besides those that `lost` tells of.
 
     Returns
     -------
@@ -44,6 +44,7 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
     """
     at = lost.revision or None if isinstance(lost, Compacted) else None
     snapshot = store.snapshot(scope, at, timeout)
+    known = {*known, *(key for key, created in lost.living.items() if created <= after)}
     return *bridge(snapshot, after, lost, known), snapshot.revision
 
 

@@ -61,6 +61,10 @@ class Mirror:
         """Tell whether a watch that begins behind `after` can go on from here."""
         return self.place == place and after <= self.current
 
+    def living(self, scope: KeyRange) -> dict[bytes, int]:
+        """Give the keys of a range that live, with the index that each was created at."""
+        return {key: created for key, (_, created) in self._live.items() if key in scope}
+
     def apply(self, change: Any, scope: KeyRange) -> list[Event]:
         """Take in a change, python-etcd's `EtcdResult`, and give its events in `scope`, by key.
 

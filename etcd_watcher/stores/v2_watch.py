@@ -101,7 +101,9 @@ class V2Watch:
         with self._reading:
             try:
                 return self._read()
-            except (Compacted, HistoryReplaced):
+            except (Compacted, HistoryReplaced) as lost:
+                if self._mirror is not None:
+                    lost.living = self._mirror.living(self._scope)
                 self._mirror = None  # it belongs to what is lost
                 self._clear_up()
                 raise
@@ -185,7 +187,11 @@ class V2Watch:
                 mirror = self._store.load(self._endpoint, self._place, self._waker, LOAD)
                 index = mirror.loaded
             else:
-                index = self._poll.index()
+                try:
+                    index = self._poll.index()
+                except BaseException:
+                    self._store.keep(mirror)  # for the next one
+                    raise
             if index < self._after:
                 self._poll.lose_history(index)
             self._mirror = mirror

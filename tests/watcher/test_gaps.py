@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from etcd_watcher import Event, Gap, LocalCluster, Watcher
+from etcd_watcher.census import Census
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.v2 import V2Store
 from etcd_watcher.stores.v3 import V3Store
 from tests.watcher.conftest import News
 
@@ -127,6 +130,30 @@ def test_a_deletion_at_the_very_revision_of_a_compaction_is_told(
             ("k/live", "v", seen + 2, False),
         ]
         assert not [each for each in watcher.journal if isinstance(each, Gap)]
+
+
+def test_on_v2_the_watch_itself_knows_what_was_there_when_it_began(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection may be lost before the census has counted."""
+    monkeypatch.setattr(Census, "ask", lambda *_: None)
+    told: list[Event] = []
+    direct = V2Store([cluster.members["m1"].direct_url])
+    direct.put(b"/k/never seen", b"v", None, 5)
+    with closing(direct), Watcher(cluster.url, api="v2") as watcher:
+        watcher.on("k", prefix=True)(told.append)
+        cluster.faults.reset("client", "m1")
+        is_away(watcher)
+        direct.delete(b"/k/never seen", 5, prefix=False)
+        for number in range(1_001):
+            direct.put(b"/k/flood", b"%d" % number, None, 5)
+        cluster.faults.heal()
+        watcher.sync()
+        assert [(each.key, each.value, each.synthetic) for each in told] == [
+            ("/k/flood", "1000", True),
+            ("/k/never seen", None, True),
+        ]
+        assert len([each for each in watcher.journal if isinstance(each, Gap)]) == 1
 
 
 def test_a_quiet_watch_gets_to_know_by_itself_how_far_it_is(
