@@ -121,8 +121,6 @@ class V3Store:
             with self._explaining(name, request):
                 return self._requests.write(name, request, timeout)
         except RequestFailed as error:
-            if not error.sent:
-                raise
             raise ConnectionFailed.unanswered(error.endpoint, error.reason, to_text(key)) from error
 
     @contextmanager

@@ -134,7 +134,10 @@ class Requests:
         ConnectionFailed
             No endpoint answered.
         """
-        return self._make(name, request, timeout, writes=False)
+        try:
+            return self._make(name, request, timeout, writes=False)
+        except RequestFailed as error:
+            raise ConnectionFailed.to([error.endpoint], error.reason) from error
 
     def write(self, name: str, request: Any, timeout: float) -> Any:
         """Make a request that changes something.
@@ -142,11 +145,16 @@ class Requests:
         Raises
         ------
         RequestFailed
-            With `sent`, where nobody knows whether it was carried out.
+            Nobody knows whether it was carried out.
         ConnectionFailed
             It was not: no endpoint took it.
         """
-        return self._make(name, request, timeout, writes=True)
+        try:
+            return self._make(name, request, timeout, writes=True)
+        except RequestFailed as error:
+            if error.sent:
+                raise
+            raise ConnectionFailed.to([error.endpoint], error.reason) from error
 
     def _make(self, name: str, request: Any, timeout: float, *, writes: bool) -> Any:
         deadline = time.monotonic() + timeout

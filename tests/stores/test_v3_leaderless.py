@@ -59,7 +59,7 @@ def test_it_does_not_wait_longer_than_it_was_given(
     connection = store.connection()
     lost = connection.failed("no leader", sent=False, will_pass=True)
     monkeypatch.setattr(connection, "call", Scripted(connection.call, *[lost] * 1000))
-    with pytest.raises(RequestFailed, match="no leader"):
+    with pytest.raises(ConnectionFailed, match="no leader"):
         store.put(b"k", b"v", None, 0.2)
 
 
