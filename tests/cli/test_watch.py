@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -177,9 +178,14 @@ def test_history_that_is_gone_is_said_with_the_way_out(run: Run) -> None:
         status, out, complaint = run(
             "watch", "key", "--since=1", env={"ETCDCTL_ENDPOINTS": server.url}
         )
-    assert (status, out) == (1, "")
-    assert f"--since {revision}" in complaint
-    assert complaint.count("\n") == 1
+        assert (status, out) == (1, "")
+        assert f"before revision {revision}" in complaint
+        assert complaint.count("\n") == 1
+        way_out = re.search(r"begin with --since (\d+),", complaint)
+        assert way_out is not None
+        publisher.put("key", "d")
+        with publisher.events("key", since=int(way_out[1])) as events:
+            assert next(events).value == "d"
 
 
 @pytest.mark.parametrize(

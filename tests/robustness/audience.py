@@ -122,9 +122,11 @@ class Audience:
         self._subscribed: dict[Listener, Callable[[Event], None]] = {}
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._guests: list[threading.Thread] = []
+        """Those of them that subscribe and leave."""
         self._listen_to_the_journal()
 
-    def _start(self, name: str, body: Callable[[], None]) -> None:
+    def _start(self, name: str, body: Callable[[], None]) -> threading.Thread:
         def run() -> None:
             try:
                 body()
@@ -136,6 +138,7 @@ class Audience:
         thread = threading.Thread(target=run, name=f"{self.name}-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _listen_to_the_journal(self) -> None:
         """Keep what is appended: a small journal may have forgotten it before a cursor reads it."""
@@ -215,7 +218,7 @@ class Audience:
 
     def come_and_go(self, keys: Sequence[str], *, prefix: bool) -> None:
         """Have somebody subscribe, listen for a while and leave, again and again."""
-        self._start("guests", lambda: self._come_and_go(keys, prefix=prefix))
+        self._guests.append(self._start("guests", lambda: self._come_and_go(keys, prefix=prefix)))
 
     def _come_and_go(self, keys: Sequence[str], *, prefix: bool) -> None:
         number = 0
@@ -256,19 +259,23 @@ class Audience:
         self._ending.set()
         self.come_back()
         self._wait_for_streams(last)
+        self._join(self._guests)  # the last one may be about to leave
         for listener, tell in self._subscribed.items():
             delivery = self.watcher.delivery(tell)
             listener.gaps = list(delivery.gaps)
             if delivery.failed:
                 self.troubles.append(f"{listener.name}: {delivery.last_error}")
         self.watcher.close()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-            if thread.is_alive():
-                self.troubles.append(f"{thread.name} does not end")
+        self._join(self._threads)
         for listener in self.listeners:
             if listener in self._subscribed:
                 listener.until = last
+
+    def _join(self, threads: Sequence[threading.Thread]) -> None:
+        for thread in threads:
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                self.troubles.append(f"{thread.name} does not end")
 
     def _wait_for_streams(self, last: int) -> None:
         """Wait for those who pull: nobody else knows how far they are."""
