@@ -70,23 +70,6 @@ def test_many_who_wait_need_one_login() -> None:
     assert got == ["token-1"] * 5
 
 
-def test_who_waits_too_long_for_anothers_login_is_told() -> None:
-    login, entered, go = Login("luis"), threading.Event(), threading.Event()
-
-    def log_in() -> str:
-        entered.set()
-        go.wait(10)
-        return "token"
-
-    thread = threading.Thread(target=lambda: login.token(HERE, log_in, 10))
-    thread.start()
-    entered.wait(10)
-    with pytest.raises(ConnectionFailed, match="no answer to the login"):
-        login.token(HERE, log_in, 0.01)
-    go.set()
-    thread.join()
-
-
 @pytest.fixture
 def silent() -> Iterator[Login]:
     """Give the login of one who is just trying to log in at a server that does not answer."""
@@ -103,6 +86,11 @@ def silent() -> Iterator[Login]:
     yield login
     go.set()
     thread.join()
+
+
+def test_who_waits_too_long_for_anothers_login_is_told(silent: Login) -> None:
+    with pytest.raises(ConnectionFailed, match="no answer to the login"):
+        silent.token(HERE, lambda: "another", 0.01)
 
 
 def test_a_server_that_is_silent_keeps_nobody_from_a_login_at_another(silent: Login) -> None:
