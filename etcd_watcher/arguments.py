@@ -159,6 +159,14 @@ def check_history_watchers(watchers: object) -> None:
         raise ValueError(f"history_watchers={watchers!r}: give a whole number, 1 to 100")
 
 
+def check_history_copy(size: object) -> None:
+    """Check how large a database may be that is copied; None is the usual bound."""
+    if size is None:
+        return
+    if not is_whole(size, 0):
+        raise ValueError(f"history_copy_bytes={size!r}: give a whole number; 0 is for never")
+
+
 def check_room(name: str, room: object) -> None:
     """Check how many records, or bytes, are wanted."""
     if not is_whole(room, 1):

@@ -75,6 +75,10 @@ class Watcher(Witness):
     history_watchers : int, optional
         How many watchers may read the past at one time (v3), 1 to 100, by default 100. Fewer are
         slower: 1 is what other clients do.
+    history_copy_bytes : int, optional
+        How large a member's database may be, in bytes, for a long past to be read from a copy of
+        it (v3), by default 512 MiB; 0 for never. It is the fastest way and the kindest to others
+        on the same server, and all of the database comes over the network. See docs/history.md.
 
     Raises
     ------
@@ -109,11 +113,13 @@ class Watcher(Witness):
         request_timeout: float = 5.0,
         speed: float | str | None = None,
         history_watchers: int | None = None,
+        history_copy_bytes: int | None = None,
     ) -> None:
         if api not in APIS:
             raise ValueError(f"api={api!r}: choose one of {', '.join(map(repr, APIS))}")
         timeout = seconds("request_timeout", request_timeout)
         given.check_history_watchers(history_watchers)
+        given.check_history_copy(history_copy_bytes)
         given.check_room("journal_events", journal_events)
         given.check_room("journal_bytes", journal_bytes)
         endpoints, password = conceal(endpoints), conceal(password)
@@ -121,8 +127,11 @@ class Watcher(Witness):
         """Kept: a `LocalEtcd` goes with its last reference, and it has to stay for as long as we."""
         credentials = Credentials(user, password, ca_cert, cert, key)
         store = connect(endpoints, api=api, credentials=credentials, speed=speed)
-        if history_watchers is not None and isinstance(store, KeepsHistory):
-            store.history_watchers = history_watchers
+        if isinstance(store, KeepsHistory):
+            if history_watchers is not None:
+                store.history_watchers = history_watchers
+            if history_copy_bytes is not None:
+                store.history_copy_bytes = history_copy_bytes
         super().__init__(store, timeout)
         self._journal = Journal(journal_events, journal_bytes, self._store.key_range)
         self._pool = make_pool(store)

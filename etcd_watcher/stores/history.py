@@ -25,6 +25,9 @@ class KeepsHistory(Protocol):
     history_watchers: int
     """How many watchers may read at one time."""
 
+    history_copy_bytes: int
+    """How large a server's database may be that is copied to read from; 0 for never."""
+
     def history(
         self, scope: KeyRange, first: int, last: int
     ) -> Generator[list[Event], None, int] | None:

@@ -28,6 +28,7 @@ from etcd_watcher.stores.base import (
     TimeToLive,
 )
 from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
+from etcd_watcher.stores.v3_database import COPY_BYTES, DatabaseCopy
 from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments
 from etcd_watcher.stores.v3_login import Login
@@ -60,6 +61,8 @@ class V3Store:
         Whether events bring the value before. It costs the server one read an event.
     history_watchers : int
         How many watchers may read the past at one time, 1 to 100.
+    history_copy_bytes : int
+        How large a member's database may be that is copied to read the past; 0 for never.
     """
 
     api = "v3"
@@ -71,6 +74,7 @@ class V3Store:
         credentials: Credentials | None = None,
         prev_values: bool = True,
         history_watchers: int = WATCHERS,
+        history_copy_bytes: int = COPY_BYTES,
     ) -> None:
         self.endpoints = tuple(endpoints)
         self.prev_values = prev_values
@@ -87,8 +91,9 @@ class V3Store:
         self._asked_for = b"\0"
         """A key that somebody is interested in: it may be the first that we may read."""
         self.history_watchers = history_watchers
+        self.history_copy_bytes = history_copy_bytes
         self._requests = Requests(self.endpoints, self._connect)
-        self._past = Past(self._connect, self._segments)
+        self._past = Past(self._connect, (self._copy, self._segments))
 
     @property
     def endpoint(self) -> str:
@@ -362,6 +367,15 @@ class V3Store:
         if len(parts) != 1:
             return None
         return self._past.read(self._requests.in_turn(), parts[0], first, last)
+
+    def _copy(
+        self, connection: Connection, scope: KeyRange, first: int, last: int
+    ) -> DatabaseCopy | None:
+        # Some versions give it to everybody with a password: not to us, in whose file others' keys
+        # and values would be.
+        if not self.history_copy_bytes or self._rights.allowed is not None:
+            return None
+        return DatabaseCopy(connection, scope, first, last, self.history_copy_bytes)
 
     def _segments(self, connection: Connection, scope: KeyRange, first: int, last: int) -> Segments:
         plan, overlap = Plan(first - 1, last), int(self.forgets_deletions)

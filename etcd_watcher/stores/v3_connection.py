@@ -152,6 +152,11 @@ class Connection:
             response_deserializer=Response,
         )
         """A watch, too, whose responses are not read before somebody wants what they tell."""
+        self.database: Any = self.channel.unary_stream(
+            "/etcdserverpb.Maintenance/Snapshot",
+            request_serializer=_serialize,
+            response_deserializer=wire.SnapshotResponse.FromString,
+        )
 
     def call(self, name: str, request: Any, timeout: float) -> Any:
         """Make a call; with a user, log in first, and again where the login has expired."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from etcd_watcher.errors import Compacted, RequestRejected
 from etcd_watcher.event import Event, EventType
@@ -13,9 +13,9 @@ from etcd_watcher.stores.v3_response import CHANGE_BYTES
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection
-    from etcd_watcher.stores.v3_history import Segments
+    from etcd_watcher.stores.v3_segments import Piece
 
-__all__ = ["tell"]
+__all__ = ["Reading", "tell"]
 
 VALUE_ANSWER = 5.0
 """Seconds we wait for the values of keys at an earlier revision."""
@@ -27,12 +27,39 @@ KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
 
 
-def tell(
-    segments: Segments, connection: Connection, last: int
-) -> Generator[list[Event], None, int]:
+class Reading(Protocol):
+    """Reads the changes of one range and some revisions, in one way or another.
+
+    Attributes
+    ----------
+    reached : int
+        The revision up to which `pieces` has given everything.
+    """
+
+    @property
+    def reached(self) -> int: ...
+
+    def pieces(self) -> Iterator[tuple[Piece, int]]:
+        """Give the pieces in order, each with the revision behind which it is news.
+
+        What comes is right in any case, and complete up to where it ends; it may end early.
+
+        Raises
+        ------
+        Compacted, ConnectionFailed, RequestRejected, StoreClosed
+            Once everything was given that came before the failure.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it, from any thread."""
+        ...
+
+
+def tell(reading: Reading, connection: Connection, last: int) -> Generator[list[Event], None, int]:
     """Give the events of a history up to revision `last`; return how far it came."""
     lineage = Lineage(connection)
-    for piece, after in segments.pieces():
+    for piece, after in reading.pieces():
         held: list[Event] = []
         for changes in piece.changes:
             events = lineage.decode(changes, after, last)
@@ -45,7 +72,7 @@ def tell(
             yield held
         lineage.forget(piece.cost + CHANGE_BYTES * piece.count)
         del piece, changes  # their memory: the next ones may be as large
-    return segments.reached
+    return reading.reached
 
 
 def _begin_of_last(events: list[Event]) -> int:

@@ -17,8 +17,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.history import FAR
 from etcd_watcher.stores.v3_connection import Connection
-from etcd_watcher.stores.v3_history import Segments
-from etcd_watcher.stores.v3_lineage import tell
+from etcd_watcher.stores.v3_lineage import Reading, tell
 
 __all__ = ["Past"]
 
@@ -36,20 +35,21 @@ class Past:
     ----------
     connect : callable
         Opens a connection to an endpoint.
-    segments : callable
-        Reads a range on a connection, from a first revision to a last one.
+    ways : sequence of callables
+        Ways to read a range on a connection from a first revision to a last one: each goes on where
+        the one before it ended. One that gives None cannot.
     """
 
     def __init__(
         self,
         connect: Callable[[str], Connection],
-        segments: Callable[[Connection, KeyRange, int, int], Segments],
+        ways: Sequence[Callable[[Connection, KeyRange, int, int], Reading | None]],
     ) -> None:
         self._connect = connect
-        self._segments = segments
+        self._ways = ways
         self._lock = threading.Lock()
         """Guards all below."""
-        self.readers: set[Segments] = set()
+        self.readers: set[Reading] = set()
         """What reads at present."""
         self._closed = False
 
@@ -96,17 +96,30 @@ class Past:
     def _read_from(
         self, connection: Connection, scope: KeyRange, first: int, last: int
     ) -> Generator[list[Event], None, int]:
-        segments = self._segments(connection, scope, first, last)
+        reached = first - 1
+        try:
+            for begin in self._ways:
+                reading = begin(connection, scope, reached + 1, last)
+                if reading is not None:
+                    reached = yield from self._tell(reading, connection, last)
+                if last - reached <= FAR:
+                    break
+        finally:
+            connection.close()
+        return reached
+
+    def _tell(
+        self, reading: Reading, connection: Connection, last: int
+    ) -> Generator[list[Event], None, int]:
         try:
             with self._lock:
                 if self._closed:
                     raise StoreClosed("this store is closed")
-                self.readers.add(segments)
-            return (yield from tell(segments, connection, last))
+                self.readers.add(reading)
+            return (yield from tell(reading, connection, last))
         finally:
-            self.readers.discard(segments)
-            segments.close()
-            connection.close()
+            self.readers.discard(reading)
+            reading.close()
 
     def close(self) -> None:
         """End all reading, from any thread."""

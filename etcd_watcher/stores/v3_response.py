@@ -13,7 +13,7 @@ from typing import Any
 
 from etcd_watcher.stores import wire
 
-__all__ = ["CHANGE_BYTES", "FULL", "Response", "Unread", "Whole"]
+__all__ = ["CHANGE", "CHANGE_BYTES", "FULL", "MORE", "Response", "Unread", "Whole", "varint"]
 
 FULL = 1000
 """Revisions of our range in one response to a watcher that is behind (`watchBatchMaxRevs` in etcd's
@@ -84,7 +84,7 @@ class Unread:
 class Whole:
     """Changes that are messages already. See `v3_segments.Changes`."""
 
-    def __init__(self, changes: list[Any], size: int) -> None:
+    def __init__(self, changes: Sequence[Any], size: int) -> None:
         self._changes = changes
         self.count = len(changes)
         self.size = size + CHANGE_BYTES * len(changes)
@@ -126,7 +126,7 @@ def _changes(part: bytes) -> Sequence[Any]:
 def _behind(message: bytes, position: int) -> int:
     """Give where the field ends that begins there."""
     kind = message[position] & 7
-    number, position = _varint(message, position + 1)
+    number, position = varint(message, position + 1)
     if kind == VARINT:
         return position
     if kind == WITH_LENGTH:
@@ -134,7 +134,8 @@ def _behind(message: bytes, position: int) -> int:
     raise ValueError(f"a response of etcd with a field of kind {kind}")
 
 
-def _varint(message: bytes, position: int) -> tuple[int, int]:
+def varint(message: bytes, position: int) -> tuple[int, int]:
+    """Give the number that begins there, and where it ends."""
     number = shift = 0
     while (byte := message[position]) >= MORE:
         number |= (byte - MORE) << shift

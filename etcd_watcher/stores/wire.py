@@ -36,6 +36,8 @@ __all__ = [
     "RequestOp",
     "RoleGetRequest",
     "RoleGetResponse",
+    "SnapshotRequest",
+    "SnapshotResponse",
     "StatusRequest",
     "StatusResponse",
     "TxnRequest",
@@ -108,6 +110,8 @@ _MESSAGES = {
     "AuthenticateResponse": "header:1:Header token:2:string",
     "StatusRequest": "",
     "StatusResponse": "header:1:Header version:2:string size:3:int64 leader:4:uint64",
+    "SnapshotRequest": "",
+    "SnapshotResponse": "remaining_bytes:2:uint64 blob:3:bytes",
     "MemberListRequest": "",
     "MemberListResponse": "header:1:Header members:2:*Member",
     "Member": "id:1:uint64 name:2:string client_urls:4:*string",
@@ -171,6 +175,8 @@ RangeResponse = _message("RangeResponse")
 RequestOp = _message("RequestOp")
 RoleGetRequest = _message("RoleGetRequest")
 RoleGetResponse = _message("RoleGetResponse")
+SnapshotRequest = _message("SnapshotRequest")
+SnapshotResponse = _message("SnapshotResponse")
 StatusRequest = _message("StatusRequest")
 StatusResponse = _message("StatusResponse")
 TxnRequest = _message("TxnRequest")

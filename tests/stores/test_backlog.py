@@ -24,6 +24,7 @@ class Archive(FakeStore):
     def __init__(self) -> None:
         super().__init__()
         self.history_watchers = 1
+        self.history_copy_bytes = 0
         self.closed_early = 0
         self.pasts: list[tuple[KeyRange, int]] = []
         """The ranges whose past was read, and from where on."""

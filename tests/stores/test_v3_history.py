@@ -61,7 +61,7 @@ def connect() -> Iterator[Callable[..., V3Store]]:
     stores: list[V3Store] = []
 
     def opened(server: LocalEtcd, **options: Any) -> V3Store:
-        stores.append(V3Store([server.url], **options))
+        stores.append(V3Store([server.url], history_copy_bytes=0, **options))
         stores[-1].connect(TIMEOUT)
         return stores[-1]
 
@@ -204,6 +204,7 @@ def test_a_reader_who_stands_still_leaves_the_server_alone(
     batches = replay(store, ALL, 1, last)
     taken = list(next(batches))
     (segments,) = store._past.readers
+    assert isinstance(segments, Segments)
     with segments._state:
         assert segments._state.wait_for(lambda: not segments._watching, TIMEOUT)
         assert not any(segments._asked)

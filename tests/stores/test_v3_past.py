@@ -29,7 +29,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def store(cluster: LocalCluster) -> Iterator[V3Store]:
-    made = V3Store(cluster.endpoints, history_watchers=1)
+    made = V3Store(cluster.endpoints, history_watchers=1, history_copy_bytes=0)
     made.connect(TIMEOUT)
     yield made
     made.close()

@@ -237,9 +237,16 @@ def test_no_number_of_watchers_for_the_past(etcd: LocalEtcd, watchers: object) -
         Watcher(etcd.url, history_watchers=watchers)  # type: ignore[arg-type]
 
 
-def test_the_number_of_watchers_for_the_past_can_be_turned_down(etcd: LocalEtcd) -> None:
-    with Watcher(etcd.url, api="v3", history_watchers=1) as watcher:
+@pytest.mark.parametrize("size", [-1, True, "1", 2.0])
+def test_no_size_of_a_database(etcd: LocalEtcd, size: object) -> None:
+    with pytest.raises(ValueError, match="0 is for never"):
+        Watcher(etcd.url, history_copy_bytes=size)  # type: ignore[arg-type]
+
+
+def test_the_ways_to_read_the_past_can_be_turned_down(etcd: LocalEtcd) -> None:
+    with Watcher(etcd.url, api="v3", history_watchers=1, history_copy_bytes=0) as watcher:
         assert watcher._store.history_watchers == 1  # type: ignore[attr-defined]
+        assert watcher._store.history_copy_bytes == 0  # type: ignore[attr-defined]
 
 
 def test_nothing_is_told_of_the_deliveries_of_a_stranger(watcher: Watcher, fresh_key: str) -> None:
