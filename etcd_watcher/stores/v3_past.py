@@ -100,8 +100,9 @@ class Past:
         try:
             for begin in self._ways:
                 reading = begin(connection, scope, reached + 1, last)
-                if reading is not None:
-                    reached = yield from self._tell(reading, connection, last)
+                if reading is None:
+                    continue
+                reached = yield from self._tell(reading, connection, last)
                 if last - reached <= FAR:
                     break
         finally:
