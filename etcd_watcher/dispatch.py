@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
+from typing import Any
 
-from etcd_watcher.mailbox import DELIVERING, Mailbox, Way
-from etcd_watcher.pool import LOOP_LOOK, await_settled, give_up, way_for
+from etcd_watcher.bundle import Bundle, FanOut
+from etcd_watcher.event import Event
+from etcd_watcher.mailbox import DELIVERING, SLOW, Mailbox, attended
+from etcd_watcher.pool import LOOP_LOOK, Told, await_settled, give_up
 
 __all__ = ["MAX_WORKERS", "WorkerPool"]
 
@@ -27,23 +30,10 @@ IDLE_LIFE = 5.0
 STAYING = 2
 """Workers that stay: one that works, one that looks on."""
 
+TIMED_TOGETHER = 16
+"""Callbacks of a fan-out that are timed together, as long as they are quick together."""
 
-class Bundle:
-    """Mailboxes that were scheduled together, and are emptied one after the other.
-
-    Attributes
-    ----------
-    mailboxes : list of Mailbox
-        All of them: until the last one is done, here is where `settle` finds them.
-    waiting : deque of Mailbox
-        Those whose turn has not come. Whoever takes one out of it, without a lock, empties it.
-    """
-
-    __slots__ = ("mailboxes", "waiting")
-
-    def __init__(self, mailboxes: list[Mailbox]) -> None:
-        self.mailboxes = mailboxes
-        self.waiting = deque(mailboxes)
+Turn = Bundle | FanOut
 
 
 class WorkerPool:
@@ -56,7 +46,7 @@ class WorkerPool:
 
     Mailboxes come and are worked through in bundles, of one publication each: one event for 1,000
     subscribers takes this lock a few times and wakes one or two threads. A lock, a look at the
-    queue and a wake-up for each of them took 4.4 us a callback, this 0.9.
+    queue and a wake-up for each of them took 4.4 us a callback, this 0.9, and a `FanOut` 0.5.
     """
 
     def __init__(self) -> None:
@@ -65,11 +55,11 @@ class WorkerPool:
         """Guards all below; notified when there is something to do."""
         self._let_go = threading.Condition(lock)
         """Notified when a mailbox is done that somebody waits for in `settle`."""
-        self._quick: deque[Bundle] = deque()
-        self._slow: deque[Bundle] = deque()
-        self._turn: Bundle | None = None
+        self._quick: deque[Turn] = deque()
+        self._slow: deque[Turn] = deque()
+        self._turn: Turn | None = None
         """The quick mailboxes that are being emptied; None while nobody has the turn."""
-        self._bundles: dict[Bundle, None] = {}
+        self._bundles: dict[Turn, None] = {}
         """All that are not done, in the order in which they came."""
         self._parked: set[Mailbox] = set()
         """Mailboxes whose next events an event loop has."""
@@ -87,12 +77,21 @@ class WorkerPool:
         the look here."""
         self._settling: set[Mailbox] = set()
         """Mailboxes that are being delivered by a callback that itself waits in `settle`."""
+        self._suspicious = False
+        """Whether a callback of the last fan-out was slow, one of several that were timed together:
+        those of the next one are timed one by one."""
         self._closed = False
 
     def schedule(self, mailboxes: Iterable[Mailbox]) -> None:
         """See to it that these mailboxes are emptied; those already seen to are passed over."""
         with self._work:
             self._schedule(mailboxes)
+
+    def fan_out(self, event: Event, told: list[Told]) -> None:
+        """See `Pool.fan_out`."""
+        with self._work:
+            if not self._closed:
+                self._enqueue(FanOut(event, told), self._quick)
 
     def _schedule(self, mailboxes: Iterable[Mailbox]) -> None:
         if self._closed:
@@ -110,7 +109,7 @@ class WorkerPool:
         if quick:
             self._enqueue(Bundle(quick), self._quick)
 
-    def _enqueue(self, bundle: Bundle, queue: deque[Bundle]) -> None:
+    def _enqueue(self, bundle: Turn, queue: deque[Turn]) -> None:
         self._bundles[bundle] = None
         queue.append(bundle)
         if queue is self._slow or (len(queue) == 1 and not (self._turn and self._looking)):
@@ -134,7 +133,7 @@ class WorkerPool:
                 self._staff()
                 self._work.release()
                 try:
-                    self._empty(bundle)
+                    self._work_through(bundle)
                 finally:
                     self._work.acquire()
                 self._idle += 1
@@ -144,7 +143,7 @@ class WorkerPool:
             self._idle -= 1
             self._workers.discard(threading.current_thread())
 
-    def _take(self) -> Bundle | None:
+    def _take(self) -> Turn | None:
         """Wait for mailboxes to empty; None when this worker is to end."""
         while not self._closed:
             if self._quick and self._turn is None:
@@ -162,9 +161,9 @@ class WorkerPool:
 
     @property
     def _somebody_waits(self) -> bool:
-        return bool(self._quick or (self._turn and self._turn.waiting))
+        return bool(self._quick or (self._turn and self._turn.left))
 
-    def _leave_another_to_look(self, bundle: Bundle) -> Bundle:
+    def _leave_another_to_look(self, bundle: Turn) -> Turn:
         """Wake somebody to look on, where a mailbox waits and nobody does now."""
         if self._somebody_waits and not self._looking:
             self._work.notify()
@@ -173,35 +172,30 @@ class WorkerPool:
     def _look_on(self) -> None:
         """Wait a little, and end the present turn if it has not come a mailbox further since."""
         turn = self._turn
-        waiting = len(turn.waiting) if turn is not None else 0
+        left = turn.left if turn is not None else 0
         self._looking = True
         self._work.wait(PATIENCE)
         self._looking = False
-        if turn is None or self._turn is not turn or len(turn.waiting) != waiting:
+        if turn is None or self._turn is not turn or turn.left != left:
             return
-        rest = []
-        with contextlib.suppress(IndexError):
-            while True:
-                rest.append(turn.waiting.popleft())
-        if rest:
-            bundle = Bundle(rest)
-            self._bundles[bundle] = None
-            self._quick.appendleft(bundle)
+        rest = turn.rest()
+        if rest.mailboxes:
+            self._bundles[rest] = None
+            self._quick.appendleft(rest)
         self._turn = None
+
+    def _work_through(self, turn: Turn) -> None:
+        if isinstance(turn, FanOut):
+            self._tell(turn)
+        else:
+            self._empty(turn)
 
     def _empty(self, bundle: Bundle) -> None:
         """Empty the mailboxes of a bundle that nobody else takes. Without the lock."""
-        waiting, awaited = bundle.waiting, self._awaited
         now = time.perf_counter()
-        while waiting and not self._closed:
+        for mailbox in bundle.waiting:
             try:
-                mailbox = waiting.popleft()
-            except IndexError:  # somebody else took the turn just now
-                return
-            # A context for each, because setting a variable for each took a fifth of the time.
-            call_in_context, run, give_back = mailbox.way or self._way(mailbox)
-            try:
-                outcome = call_in_context(run, give_back, now)
+                outcome = mailbox.within(mailbox.run, partial(self._resume, mailbox), now)
                 now = mailbox.ended
             except BaseException:  # noqa: BLE001 - it is logged
                 outcome = give_up(mailbox)
@@ -212,15 +206,62 @@ class WorkerPool:
             # Whoever puts an event in looks at `scheduled` after, we look for events after we have
             # set it: one of us sees the other.
             mailbox.scheduled = False
-            if mailbox.queue or mailbox.lag_from is not None:
-                self._schedule_again(mailbox)
-            if awaited and mailbox in awaited:
-                with self._work:
-                    self._let_go.notify_all()
+            if mailbox.queue or mailbox.lag_from is not None or self._awaited:
+                self._look_after(mailbox)
 
-    def _way(self, mailbox: Mailbox) -> Way:
-        mailbox.way = way_for(mailbox, partial(self._resume, mailbox))
-        return mailbox.way
+    def _look_after(self, mailbox: Mailbox) -> None:
+        """See to what came for a mailbox meanwhile, and to who waits for it."""
+        if mailbox.has_more():
+            self._schedule_again(mailbox)
+        if mailbox in self._awaited:
+            with self._work:
+                self._let_go.notify_all()
+
+    def _tell(self, fan_out: FanOut) -> None:
+        """Tell all those in a bundle of its event. Without the lock.
+
+        This is `Mailbox.run` for one event, written out, and a clock for several: from the event to
+        the last callback that takes 0.45 us a subscriber instead of 0.83, with a clock for each
+        0.55. A loop that only calls the callbacks takes 0.12.
+        """
+        event, waiting, awaited = fan_out.event, fan_out.waiting, self._awaited
+        onlooker = attended()
+        one_by_one = self._suspicious or fan_out.left <= TIMED_TOGETHER
+        self._suspicious = False
+        now = time.perf_counter()
+        while fan_out.left:
+            for subscription, mailbox in islice(waiting, TIMED_TOGETHER):
+                if onlooker or mailbox.closed or subscription.ended:
+                    self._call_for(mailbox, mailbox.tell, event, subscription)
+                else:
+                    try:
+                        result: object = mailbox.within(subscription.call, event)
+                    except BaseException:  # noqa: BLE001 - as in `Mailbox.tell`
+                        self._call_for(mailbox, mailbox.failed, event)
+                    else:
+                        if result is None:
+                            mailbox.delivery.delivered += 1
+                        else:
+                            self._call_for(mailbox, mailbox.returned, event, result)
+                mailbox.busy = None
+                if one_by_one:
+                    ended = time.perf_counter()
+                    mailbox.slow = ended - now > SLOW
+                    now = ended
+                mailbox.scheduled = False  # and then look, as in `_empty`
+                if mailbox.queue or mailbox.lag_from is not None or awaited:
+                    self._look_after(mailbox)
+            ended = time.perf_counter()
+            if not one_by_one and ended - now > SLOW:
+                one_by_one = self._suspicious = True
+            now = ended
+
+    def _call_for(self, mailbox: Mailbox, call: Callable[..., Any], *arguments: object) -> None:
+        """Call a method of a mailbox within its context; it is closed where that raises."""
+        try:
+            mailbox.within(call, *arguments)
+        except BaseException:  # noqa: BLE001 - it is logged
+            give_up(mailbox)
 
     def _park(self, mailbox: Mailbox) -> None:
         with self._work:
@@ -313,6 +354,8 @@ class WorkerPool:
             self._closed = True
             self._quick.clear()
             self._slow.clear()
+            for bundle in self._bundles:
+                bundle.rest()  # so that whoever works through it finds nobody
             self._work.notify_all()
             self._let_go.notify_all()
             workers = self._workers - {threading.current_thread()}

@@ -10,9 +10,9 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from types import CoroutineType
-from typing import Protocol
+from typing import Any, Protocol
 
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.journal import Journal
@@ -20,7 +20,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.onlooker import Onlooker
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
 
-__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "Way", "attend", "room_for"]
+__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "attend", "attended", "room_for"]
 
 MAILBOX_EVENTS = 2048
 """Events that a mailbox holds before its subscriber counts as lagging. They are the journal's own
@@ -43,9 +43,6 @@ LOOP_CHUNK = 64
 
 DELIVERING: ContextVar[Mailbox | None] = ContextVar("etcd_watcher_delivering", default=None)
 """The mailbox whose callback this code belongs to: on a worker, in a task, or waiting for them."""
-
-Way = tuple[Callable[..., str], Callable[..., str], Callable[[], None]]
-"""How a pool empties a mailbox: what calls a function in its context, its `run`, its way back."""
 
 ERRORS_SHOWN = 100
 """Different errors of one subscriber that are logged; all are counted."""
@@ -84,6 +81,17 @@ def attend(onlooker: Onlooker | None) -> None:
     _onlooker = onlooker
 
 
+def attended() -> bool:
+    """Tell whether an onlooker stands by."""
+    return _onlooker is not None
+
+
+def _context_of(mailbox: Mailbox) -> Context:
+    context = Context()
+    context.run(DELIVERING.set, mailbox)
+    return context
+
+
 class Mailbox:
     """One subscriber's events, in revision order over all of its keys.
 
@@ -91,6 +99,13 @@ class Mailbox:
     them out. When it is full it lags: the feed passes it by, and the consumer catches up from the
     journal, or from the server's history, until it is with the live events again.
     """
+
+    __slots__ = (
+        "_handed", "_mixed", "_refill", "_shown", "_stand_in", "_task", "busy", "closed",
+        "covered_from", "delivery", "ended", "exact", "journal", "lag_from", "notify", "parked_on",
+        "prefixes", "queue", "raises_compacted", "scheduled", "slow", "who", "within",
+    )  # fmt: skip
+    """A fan-out goes through thousands: with a dict each, one would touch more of the memory."""
 
     def __init__(self, who: object, refill: Refill, notify: Callable[[], None] | None) -> None:
         self.who = who
@@ -109,8 +124,8 @@ class Mailbox:
         """The first revision from which the journal can have every event of ours: other than 0 for
         one who asked for what was before the watch began."""
         self.busy: int | None = None
-        """The revision that is being delivered now. Set before its event leaves the queue, so that
-        `settled` never looks in between."""
+        """The revision that is being delivered now, or about to be without having been in the queue
+        (`Demux`). Set before its event leaves the queue: `settled` never looks in between."""
         self.parked_on: asyncio.AbstractEventLoop | None = None
         """The event loop that has the next events to deliver; None while none has."""
         self._handed: deque[tuple[Event, Subscription]] = deque()
@@ -126,11 +141,13 @@ class Mailbox:
         self.ended = 0.0
         """When `run` last ended, which is when the next mailbox on that thread begins."""
         self.scheduled = False
-        """Whether a worker or a loop has it, or it waits for one. Set under the pool's lock; whoever
-        has it clears it."""
+        """Whether a worker or a loop has it, or it waits for one. Set by the pool under its lock, or
+        by the demux under its own where nothing is in the mailbox; whoever has it clears it."""
         self._stand_in = (0, 0)
         """The revisions that a loss began and ended with, for which synthetic events stand."""
-        self.way: Way | None = None
+        self.within: Callable[..., Any] = _context_of(self).run
+        """Calls a function as this subscriber's. A context each, because to set a variable for
+        each call takes longer than the call."""
         self._mixed = False
         """Whether events of replaced data are before us still, whose revisions tell nothing."""
         self._refill = refill
@@ -258,33 +275,6 @@ class Mailbox:
         "idle", "more", or "parked": an event loop has it now, and `parked` is called when it is
         done.
         """
-        queue = self.queue
-        if len(queue) != 1 or self.lag_from is not None or self.closed or _onlooker is not None:
-            return self._run(parked, begun)
-        # One event, as for each of 1,000 subscribers in a fan-out, goes straight through: `_run`
-        # and `_tell` take 0.75 us a subscriber, this 0.5.
-        event, subscription = queue[0]
-        if subscription.loop is not None or subscription.ended:
-            return self._run(parked, begun)
-        self.busy = event.revision
-        queue.popleft()
-        try:
-            result: object = subscription.call(event)
-        except BaseException:  # noqa: BLE001 - as in `_tell`
-            self.failed(event)
-        else:
-            if result is None:
-                self.delivery.delivered += 1
-            else:
-                self._returned(event, result)
-        self.busy = None
-        self.ended = ended = time.perf_counter()
-        self.slow = ended - begun > SLOW
-        if not queue and self.lag_from is None:
-            return "idle"
-        return "more" if self.slow else self._run(parked, begun)
-
-    def _run(self, parked: Callable[[], None], begun: float) -> str:
         queue, now = self.queue, begun
         count = 0
         while not self.closed and now - begun < SLICE:
@@ -301,7 +291,7 @@ class Mailbox:
                 continue
             self.busy = event.revision
             queue.popleft()
-            self._tell(event, subscription)
+            self.tell(event, subscription)
             count += 1
             now = time.perf_counter()
         self.busy = None
@@ -310,8 +300,9 @@ class Mailbox:
             self.slow = now - begun > SLOW * count
         return "more" if queue or self.lag_from is not None else "idle"
 
-    def _tell(self, event: Event, subscription: Subscription) -> None:
-        if subscription.ended:
+    def tell(self, event: Event, subscription: Subscription) -> None:
+        """Call one callback, of whom still wants to be told."""
+        if subscription.ended or self.closed:
             return
         onlooker = _onlooker
         if onlooker is not None:
@@ -321,11 +312,12 @@ class Mailbox:
         except BaseException:  # noqa: BLE001 - whatever it raises, SystemExit too, is its own affair
             self.failed(event)
         else:
-            self._returned(event, result)
+            self.returned(event, result)
         if onlooker is not None:
             onlooker.end(self)
 
-    def _returned(self, event: Event, result: object) -> None:
+    def returned(self, event: Event, result: object) -> None:
+        """Count a callback that returned."""
         if type(result) is CoroutineType:  # asked of the type: a result may be any object
             result.close()
             self.failed(event, UNAWAITED)

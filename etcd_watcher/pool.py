@@ -6,16 +6,21 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextvars import Context
 from typing import Protocol
 
 from etcd_watcher.errors import StoreClosed
-from etcd_watcher.mailbox import DELIVERING, Mailbox, Way, logger
+from etcd_watcher.event import Event
+from etcd_watcher.mailbox import Mailbox, logger
+from etcd_watcher.subscriber import Subscription
 
-__all__ = ["LOOP_LOOK", "Pool", "await_settled", "give_up", "way_for"]
+__all__ = ["LOOP_LOOK", "Pool", "Told", "await_settled", "give_up"]
 
 LOOP_LOOK = 0.1
 """Seconds between two looks whether an event loop that has callbacks to run was closed."""
+
+
+Told = tuple[Subscription, Mailbox]
+"""A subscription that an event belongs to, and whose it is."""
 
 
 class Pool(Protocol):
@@ -23,6 +28,13 @@ class Pool(Protocol):
 
     def schedule(self, mailboxes: Iterable[Mailbox]) -> None:
         """See to it that these mailboxes are emptied."""
+        ...
+
+    def fan_out(self, event: Event, told: list[Told]) -> None:
+        """See to it that these are told an event that they do not have in their mailboxes.
+
+        Their mailboxes are empty, `busy` with it, and `scheduled` already.
+        """
         ...
 
     def settle(self, revision: int, timeout: float) -> list[Mailbox]:
@@ -54,13 +66,6 @@ def give_up(mailbox: Mailbox) -> str:
         # gone (no permission any more, say, or a defect of ours), and there are others to serve.
         logger.exception("%r gets no more events", mailbox.who)
     return "idle"
-
-
-def way_for(mailbox: Mailbox, give_back: Callable[[], None]) -> Way:
-    """Make the way of a mailbox, whose context knows what is being delivered."""
-    context = Context()
-    context.run(DELIVERING.set, mailbox)
-    return context.run, mailbox.run, give_back
 
 
 def await_settled(

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from etcd_watcher.mailbox import DELIVERING, Mailbox, Way
-from etcd_watcher.pool import LOOP_LOOK, await_settled, give_up, way_for
+from etcd_watcher.event import Event
+from etcd_watcher.mailbox import DELIVERING, Mailbox
+from etcd_watcher.pool import LOOP_LOOK, Told, await_settled, give_up
 
 __all__ = ["Turns"]
 
@@ -50,6 +51,14 @@ class Turns:
                 self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
                 self._thread.start()
 
+    def fan_out(self, event: Event, told: list[Told]) -> None:
+        """See `Pool.fan_out`: here all go through their mailboxes, which keep the order."""
+        for subscription, mailbox in told:
+            mailbox.queue.append((event, subscription))
+            mailbox.busy = None
+            mailbox.scheduled = False
+        self.schedule([mailbox for _, mailbox in told])
+
     def _serve(self) -> None:
         while True:
             with self._changed:
@@ -61,9 +70,8 @@ class Turns:
                 self._due.popleft()
                 self._resumed = False
             # As live, what one subscriber's callbacks set in their context no other one sees.
-            call_in_context, run, give_back = mailbox.way or self._way(mailbox)
             try:
-                outcome = call_in_context(run, give_back, perf_counter())
+                outcome: str = mailbox.within(mailbox.run, self._resume, perf_counter())
             except BaseException:  # noqa: BLE001 - it is logged
                 outcome = give_up(mailbox)
             with self._changed:
@@ -74,10 +82,6 @@ class Turns:
                 self._current = None
                 self._changed.notify_all()
             self.on_rest()
-
-    def _way(self, mailbox: Mailbox) -> Way:
-        mailbox.way = way_for(mailbox, self._resume)
-        return mailbox.way
 
     def _wait_for_loop(self, mailbox: Mailbox) -> None:
         while not self._changed.wait_for(lambda: self._resumed or self._closed, LOOP_LOOK):

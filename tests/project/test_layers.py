@@ -41,7 +41,7 @@ FLOORS = [
         "local",
         "testing",
     },
-    {"mailbox", "onlooker", "pool", "dispatch", "turns", "router", "demux", "lives"},
+    {"mailbox", "onlooker", "pool", "dispatch", "bundle", "turns", "router", "demux", "lives"},
     {"feed", "growth", "backoff", "catchup", "resync", "census", "client"},
     {
         "registry",
