@@ -55,7 +55,6 @@ class Turns:
         """See `Pool.fan_out`: here all go through their mailboxes, which keep the order."""
         for subscription, mailbox in told:
             mailbox.queue.append((event, subscription))
-            mailbox.busy = None
             mailbox.scheduled = False
         self.schedule([mailbox for _, mailbox in told])
 

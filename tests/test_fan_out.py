@@ -182,6 +182,38 @@ def test_what_comes_meanwhile_is_told_after_it(line: Line, go_on: threading.Even
     assert told == [1, 2, 3, 4, 5]
 
 
+def test_what_is_in_a_mailbox_that_nobody_has_yet_is_told_before_it(line: Line) -> None:
+    told = list[int]()
+    made = line.subscribe(lambda each: told.append(each.revision))
+    line.mailboxes[0].queue.append((event(1), made))  # as a worker finds that has just let go of it
+    line.publish(2)
+    line.settle(2)
+    assert told == [1, 2]
+
+
+def test_who_lags_is_told_what_is_missing_before_it(line: Line) -> None:
+    told = list[int]()
+    line.subscribe(lambda each: told.append(each.revision))
+    line.demux.journal.append([event(1), event(2)])
+    line.mailboxes[0].lag_from = 1
+    line.publish(3)
+    line.settle(3)
+    assert told == [1, 2, 3]
+
+
+def test_who_is_known_to_be_slow_delays_nobody_at_all(
+    line: Line, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "PATIENCE", 3600.0)  # nobody takes a turn away
+    told = threading.Event()
+    line.subscribe(lambda _: go_on.wait(3 * PATIENCE))
+    line.subscribe(lambda _: told.set())
+    line.mailboxes[0].slow = True
+    line.publish(1)
+    assert told.wait(PATIENCE)
+    assert not go_on.is_set()
+
+
 def test_who_asked_for_the_key_and_its_prefix_is_told_by_both_in_this_order(line: Line) -> None:
     told = list[str]()
     line.subscribe(lambda _: told.append("key"))
@@ -345,17 +377,18 @@ def test_a_journal_that_fails_leaves_nobody_waiting_for_ever(
 
 
 def test_closing_starts_no_other_callback(line: Line, go_on: threading.Event) -> None:
-    told, begun = list[int](), threading.Event()
+    told, begun = list[int](), threading.Semaphore(0)
 
     def call(_: Event) -> None:
         told.append(1)
-        begun.set()
+        begun.release()
         go_on.wait(3 * PATIENCE)
 
     for _ in range(MAX_WORKERS + 5):
         line.subscribe(call)
     line.publish(1)
-    assert begun.wait(PATIENCE)
+    for _ in range(MAX_WORKERS):  # then nobody is left to look on, and the last one has the rest
+        assert begun.acquire(timeout=PATIENCE)
     line.pool.close(0)
     go_on.set()
     line.pool.close(PATIENCE)
