@@ -160,7 +160,7 @@ def check_history_watchers(watchers: object) -> None:
 
 
 def check_history_copy(size: object) -> None:
-    """Check how large a database may be that is copied; None is the usual bound."""
+    """Check how many bytes copies of databases may have; None is the usual bound."""
     if size is None:
         return
     if not is_whole(size, 0):

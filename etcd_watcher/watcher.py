@@ -76,9 +76,10 @@ class Watcher(Witness):
         How many watchers may read the past at one time (v3), 1 to 100, by default 100. Fewer are
         slower: 1 is what other clients do.
     history_copy_bytes : int, optional
-        How large a member's database may be, in bytes, for a long past to be read from a copy of
-        it (v3), by default 512 MiB; 0 for never. It is the fastest way and the kindest to others
-        on the same server, and all of the database comes over the network. See docs/history.md.
+        How many bytes may be on disk here of copies of the server's database, from which a long
+        past is read (v3), by default 512 MiB; 0 for none. It is the fastest way and the kindest
+        to others on the same server, and all of the database comes over the network: see
+        docs/history.md.
 
     Raises
     ------

@@ -26,7 +26,7 @@ class KeepsHistory(Protocol):
     """How many watchers may read at one time."""
 
     history_copy_bytes: int
-    """How large a server's database may be that is copied to read from; 0 for never."""
+    """How many bytes copies of a server's database may have that are read at one time; 0 for none."""
 
     def history(
         self, scope: KeyRange, first: int, last: int

@@ -28,7 +28,7 @@ from etcd_watcher.stores.base import (
     TimeToLive,
 )
 from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
-from etcd_watcher.stores.v3_database import COPY_BYTES, DatabaseCopy
+from etcd_watcher.stores.v3_database import COPY_BYTES, DatabaseCopy, Room
 from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments
 from etcd_watcher.stores.v3_login import Login
@@ -62,7 +62,8 @@ class V3Store:
     history_watchers : int
         How many watchers may read the past at one time, 1 to 100.
     history_copy_bytes : int
-        How large a member's database may be that is copied to read the past; 0 for never.
+        How many bytes copies of members' databases may have that are read at the same time; 0 for
+        none.
     """
 
     api = "v3"
@@ -93,6 +94,7 @@ class V3Store:
         self.history_watchers = history_watchers
         self.history_copy_bytes = history_copy_bytes
         self._requests = Requests(self.endpoints, self._connect)
+        self._copies = Room()
         self._past = Past(self._connect, (self._copy, self._segments))
 
     @property
@@ -375,7 +377,8 @@ class V3Store:
         # and values would be.
         if not self.history_copy_bytes or self._rights.allowed is not None:
             return None
-        return DatabaseCopy(connection, scope, first, last, self.history_copy_bytes)
+        most, room = self.history_copy_bytes, self._copies
+        return DatabaseCopy(connection, scope, first, last, most=most, room=room)
 
     def _segments(self, connection: Connection, scope: KeyRange, first: int, last: int) -> Segments:
         plan, overlap = Plan(first - 1, last), int(self.forgets_deletions)

@@ -19,9 +19,11 @@ import hashlib
 import logging
 import struct
 import tempfile
+import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO
 
@@ -34,10 +36,10 @@ from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_response import CHANGE, MORE, Whole, varint
 from etcd_watcher.stores.v3_segments import Piece
 
-__all__ = ["COPY_BYTES", "DatabaseCopy"]
+__all__ = ["COPY_BYTES", "DatabaseCopy", "Room"]
 
 COPY_BYTES = 512 * 1024 * 1024
-"""How large a database may be that is copied."""
+"""How many bytes copies may have, together."""
 
 SMALL = 32 * 1024 * 1024
 """Bytes of a database that is worth a copy for any long past: 0.3 s on a network of 1 Gbit/s."""
@@ -70,6 +72,26 @@ database does not have for a deletion: field 2, and field 3 within it."""
 logger = logging.getLogger("etcd_watcher")
 
 
+class Room:
+    """How many bytes copies have that are read at present, all of one store together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    @contextmanager
+    def take(self, size: int, most: int) -> Iterator[bool]:
+        """Take so many bytes for a while, where no more than `most` are taken then; tell whether."""
+        with self._lock:
+            fits = self.taken + size <= most
+            self.taken += fits * size
+        try:
+            yield fits
+        finally:
+            with self._lock:
+                self.taken -= fits * size
+
+
 class DatabaseCopy:
     """Reads the changes of one range from a copy of a member's database.
 
@@ -81,16 +103,27 @@ class DatabaseCopy:
     first, last : int
         The revisions to tell.
     most : int
-        How large the database may be, in bytes.
+        How many bytes copies may have, with others that are read at the same time.
+    room : Room
+        Where these are counted.
     """
 
-    def __init__(
-        self, connection: Connection, scope: KeyRange, first: int, last: int, most: int
+    def __init__(  # noqa: PLR0913 - what is read, and what it may cost
+        self,
+        connection: Connection,
+        scope: KeyRange,
+        first: int,
+        last: int,
+        *,
+        most: int,
+        room: Room,
     ) -> None:
         self._connection = connection
         self._scope = scope
         self._first, self._last = first, last
-        self._most = min(most, max(SMALL, BYTES_A_REVISION * (last - first + 1)))
+        self._most, self._room = most, room
+        self._worth = max(SMALL, BYTES_A_REVISION * (last - first + 1))
+        """How large the database may be for the copy to pay."""
         self._patience = 1.0 + (last - first) / 50_000
         """Seconds that it may take to come: several times what watches would."""
         self.reached = first - 1
@@ -112,21 +145,25 @@ class DatabaseCopy:
         StoreClosed
         """
         try:
-            with tempfile.TemporaryFile(buffering=0) as file:
-                if self._fetch(file):
-                    yield from self._read(bbolt.Database(file))
+            size = self._size()
+            with self._room.take(size, self._most) as fits:
+                if fits and size <= self._worth:
+                    with tempfile.TemporaryFile(buffering=0) as file:
+                        if self._fetch(file, size):
+                            yield from self._read(bbolt.Database(file))
         except (OSError, EtcdWatcherError, bbolt.BadDatabase, struct.error) as error:
             # Whoever reads the rest by watches is told by the server what there is to tell.
             logger.debug("no copy of the database of %s: %s", self._connection.endpoint, error)
         if self._closed:
             raise StoreClosed("this history is closed")
 
-    def _fetch(self, file: BinaryIO) -> bool:
+    def _size(self) -> int:
+        """Give how large the database is, in bytes."""
+        return int(self._connection.call("status", wire.StatusRequest(), ANSWER).size)
+
+    def _fetch(self, file: BinaryIO, size: int) -> bool:
         """Write a copy of the database to a file; False where there is no whole one in time."""
         connection = self._connection
-        status = connection.call("status", wire.StatusRequest(), ANSWER)
-        if status.size > self._most:
-            return False
         metadata = connection.metadata(ANSWER)
         try:
             self._call = call = connection.database(
@@ -134,7 +171,7 @@ class DatabaseCopy:
             )
             if self._closed:
                 return False
-            return self._save(call, file, status.size)
+            return self._save(call, file, size)
         except grpc.RpcError as error:
             raise connection.explain(error) from error
         except ValueError as error:  # gRPC's word for a channel that was closed
@@ -150,8 +187,10 @@ class DatabaseCopy:
             last = response.blob
             come += len(last)
             took = time.monotonic() - began
-            late = took > PROBATION and took * (expected - come) > come * (self._patience - took)
-            if late or come > 2 * self._most:
+            left = max(0, expected - come)
+            late = took > PROBATION and took * left > come * (self._patience - took)
+            # The size it tells is 0.1 s old.
+            if late or come > max(SMALL, 2 * expected):
                 call.cancel()
                 return False
         return digest.digest() == last
@@ -202,12 +241,14 @@ class _Encoder:
 
     def __init__(self, scope: KeyRange) -> None:
         self._start, self._end = scope.start, scope.end
-        self._all = not scope.start and scope.end is None
 
     def __call__(self, keys: list[bytes], values: list[bytes]) -> bytes:
         parts: list[bytes] = []
+        start, end = self._start, self._end
         for key, value in zip(keys, values, strict=True):
-            if not (self._all or self._contains(value)):
+            size = value[1]
+            name = value[2 : 2 + size] if size < MORE else _long_name(value)
+            if name < start or (end is not None and name >= end):
                 continue
             if len(key) == TOMBSTONE:
                 deleted = value + bytes([REVISION]) + _varint(_revision(key))
@@ -216,13 +257,11 @@ class _Encoder:
                 parts += (_head(len(value), b""), value)
         return b"".join(parts)
 
-    def _contains(self, value: bytes) -> bool:
-        size = value[1]
-        begin = 2
-        if size >= MORE:
-            size, begin = varint(value, 1)
-        key = value[begin : begin + size]
-        return self._start <= key and (self._end is None or key < self._end)
+
+def _long_name(value: bytes) -> bytes:
+    """Give the key in what the database has for a revision, where it has more than 127 bytes."""
+    size, begin = varint(value, 1)
+    return value[begin : begin + size]
 
 
 @lru_cache(maxsize=1024)

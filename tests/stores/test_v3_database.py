@@ -137,7 +137,9 @@ def test_memory_is_bounded_by_what_is_told_at_a_time(past: LocalEtcd, connect: C
     store = connect(past)
     last = store.revision(TIMEOUT)
     connection = store._connect(past.url)
-    copy = DatabaseCopy(connection, ALL, 1, last, v3_database.COPY_BYTES)
+    copy = DatabaseCopy(
+        connection, ALL, 1, last, most=v3_database.COPY_BYTES, room=v3_database.Room()
+    )
     sizes = [piece.cost - CHANGE_BYTES * piece.count for piece, _ in copy.pieces()]
     connection.close()
     assert copy.reached == last
@@ -268,6 +270,23 @@ def test_how_large_it_may_be_can_be_said(
     assert by_watches(connect(past, history_copy_bytes=size), ways)
 
 
+def test_several_that_read_at_once_have_room_for_so_much_together(
+    past: LocalEtcd, connect: Connect, ways: dict[type, int]
+) -> None:
+    store = connect(past)
+    size, last = store.cluster(TIMEOUT).size, store.revision(TIMEOUT)
+    store.history_copy_bytes = int(2.5 * size)
+    truth = told_by_a_watch(store, ALL, 1, last)
+    readers = [replay(store, ALL, 1, last) for _ in range(3)]
+    first = [next(each) for each in readers]
+    assert size < store._copies.taken <= store.history_copy_bytes
+    assert [type(each) for each in store._past.readers].count(DatabaseCopy) == 2
+    for begin, rest in zip(first, readers, strict=True):
+        assert [*begin, *told(rest)] == truth
+    assert ways[Segments]
+    assert not store._copies.taken
+
+
 def test_a_large_database_is_not_copied_for_few_revisions(
     past: LocalEtcd, connect: Connect, ways: dict[type, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,8 +300,8 @@ def test_one_that_comes_too_slowly_is_given_up(
 ) -> None:
     begin = DatabaseCopy.__init__
 
-    def impatient(self: DatabaseCopy, *given: Any) -> None:
-        begin(self, *given)
+    def impatient(self: DatabaseCopy, *given: Any, **options: Any) -> None:
+        begin(self, *given, **options)
         self._patience = 0.0001
 
     monkeypatch.setattr(v3_database, "PROBATION", 0)
