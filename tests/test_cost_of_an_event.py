@@ -29,6 +29,8 @@ from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.router import Route
 from etcd_watcher.stores import v3_events, wire
 from etcd_watcher.stores.v3_lineage import Lineage
+from etcd_watcher.stores.v3_target import Target
+from etcd_watcher.stores.v3_values import Values
 from etcd_watcher.subscriber import Subscription
 
 EVENTS = 1000
@@ -161,12 +163,26 @@ def response(first: int, count: int) -> Any:
     for number in range(count):
         kv = made.events.add().kv
         kv.key, kv.value = b"k%03d" % (number % 100), b"value-%020d" % number
-        kv.mod_revision = kv.create_revision = first + number
-        kv.version = 1
+        kv.mod_revision, kv.create_revision = first + number, first + number % 100
+        kv.version = number // 100 + 1
     return wire.WatchResponse.FromString(made.SerializeToString())
 
 
 def live(first: int, count: int) -> Callable[[], list[Event]]:
+    changes = response(first, count).events
+    values = Values(NO_CONNECTION, wanted=True)
+    (part,) = Target(ALL, first - 1, [ALL]).parts
+    part.lineage = Lineage(NO_CONNECTION)
+
+    def decode() -> list[Event]:
+        events = values.decode(part, changes)
+        assert not values.learn(part, events)
+        return events
+
+    return decode
+
+
+def with_values_by_the_server(first: int, count: int) -> Callable[[], list[Event]]:
     changes = response(first, count).events
     return lambda: v3_events.decode(changes, first - 1, NO_CONNECTION)
 
@@ -178,6 +194,7 @@ def of_history(first: int, count: int) -> Callable[[], list[Event]]:
 
 
 NO_CONNECTION: Any = None
+ALL = KeyRange.of_prefix(b"")
 
 
 Decoder = Callable[[int, int], Callable[[], list[Event]]]
@@ -214,7 +231,7 @@ def check_a_fan_out(spoil: Spoiler = leave_as_it_is) -> None:
     assert counts.blocks <= BLOCKS_A_SUBSCRIBER * SUBSCRIBERS
 
 
-@pytest.mark.parametrize("decode", [live, of_history])
+@pytest.mark.parametrize("decode", [live, with_values_by_the_server, of_history])
 def test_a_burst_takes_no_lock_and_no_wake_up_for_each_event(decode: Decoder) -> None:
     check_a_burst(decode)
 

@@ -58,7 +58,7 @@ class V3Store:
     credentials : Credentials
         User and certificates.
     prev_values : bool
-        Whether events bring the value before. It costs the server one read an event.
+        Whether events bring the value before. See `v3_values` for what it costs.
     history_watchers : int
         How many watchers may read the past at one time, 1 to 100.
     history_copy_bytes : int

@@ -1,12 +1,13 @@
-"""A long history of etcd v3 as events, with the values before that it tells itself."""
+"""Events of etcd v3 with the values before that the events before them tell."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etcd_watcher.errors import Compacted, RequestRejected
-from etcd_watcher.event import Event, EventType
+from etcd_watcher.event import EVENT_OVERHEAD, Event, EventType
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3_events import ended, mark_expired
 from etcd_watcher.stores.v3_response import CHANGE_BYTES
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection
     from etcd_watcher.stores.v3_segments import Piece
 
-__all__ = ["Reading", "tell"]
+__all__ = ["Lineage", "Reading", "tell"]
 
 VALUE_ANSWER = 5.0
 """Seconds we wait for the values of keys at an earlier revision."""
@@ -25,6 +26,21 @@ VALUES_AT_ONCE = 16
 
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
+
+NOTHING = Event(
+    type=EventType.DELETE,
+    raw_key=b"",
+    raw_value=None,
+    raw_prev_value=None,
+    revision=0,
+    created=0,
+    version=0,
+    lease=0,
+    action="delete",
+    expired=False,
+    synthetic=False,
+)
+"""Stands for a key of which nothing is remembered: the next version is its first."""
 
 
 class Reading(Protocol):
@@ -84,21 +100,29 @@ def _begin_of_last(events: list[Event]) -> int:
 
 
 class Lineage:
-    """Makes events of a long history, and finds the values before in the history itself.
+    """Makes events of all changes of a range, and finds the values before in these themselves.
 
     A server that is asked for them reads each one from its disk: 200,000 changes came in 1.5 s
     instead of 0.5 s. But all except the first change of a key come behind another that we have
     just seen. Only for the first ones, and for what was forgotten since, the server is asked.
+
+    Parameters
+    ----------
+    connection : Connection
+        Where to ask.
+    known : dict, optional
+        The newest change of each key that exists, as far as it is known beforehand. It is changed.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, known: dict[bytes, Event] | None = None) -> None:
         self._connection = connection
-        self._known: dict[bytes, Event] = {}
+        self._known = {} if known is None else known
         """The newest change of each key that exists, as far as we saw and remember it."""
         self._added = 0
         """Bytes that it held when last measured, and those that came since."""
         self._ended: set[int] = set()
-        """Leases that are known to have ended: a dead lease stays dead."""
+        """Leases that are known to have ended. A dead lease stays dead, but its number may be given
+        again: a live watch has `forget_leases`."""
 
     def decode(self, changes: Sequence[Any], after: int, last: int) -> list[Event]:
         """Make events of the changes with revisions `after` + 1 to `last`.
@@ -118,22 +142,22 @@ class Lineage:
             if revision > last:
                 break
             key = kv.key
-            before = known.get(key)
-            prev = None if before is None else before[2]
+            before = known.get(key, NOTHING)
+            prev = before[2]
             if change.type == 0:
                 version = kv.version
-                if before is None and version != 1:
+                if before[6] + 1 != version:
+                    prev = None
                     unknown.append(len(events))
                 value, created, lease = kv.value, kv.create_revision, kv.lease
                 # Written out: put together from two tuples it takes 0.15 us longer.
                 fields = (put, key, value, prev, revision, created, version, lease, "put", no, no)
                 event = known[key] = new(Event, fields)
             else:
-                lease = 0
-                if before is None:
+                lease = before[7]
+                if before is NOTHING:
                     unknown.append(len(events))
                 else:
-                    lease = before[7]
                     del known[key]
                     if lease:
                         leases.add(lease)
@@ -196,3 +220,21 @@ class Lineage:
                 for key in list(held)[: len(held) // 2 + 1]:
                     self._added -= held[key]
                     del self._known[key]
+
+    def forget_leases(self) -> None:
+        """Ask anew whether a lease has ended, should that matter again."""
+        self._ended.clear()
+
+    def outgrows(self, most: int, events: Sequence[Event]) -> bool:
+        """Tell whether it holds more than so many bytes, now that these have been told.
+
+        They are added up, and all is measured once they may make a difference.
+        """
+        if len(self._known) * EVENT_OVERHEAD > most:
+            return True
+        for content in ("raw_key", "raw_value", "raw_prev_value"):
+            self._added += sum(map(len, filter(None, map(attrgetter(content), events))))
+        if self._added <= most // 4:
+            return False
+        self._added = 0
+        return sum(event.size for event in self._known.values()) > most

@@ -8,15 +8,15 @@ lies between them is dropped by the router. That also makes 10,000 keys cost wha
 A user who may not read the whole hull has a watcher for each part of it that they may read. What
 these tell is held back, and put in order, until the server has said how far it has come with all of
 them.
+
+Who finds the value before an event: see `v3_values`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
 from collections import deque
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -28,14 +28,14 @@ from etcd_watcher.errors import (
     RequestRejected,
     StoreClosed,
 )
-from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch
 from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection
-from etcd_watcher.stores.v3_events import decode
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
 from etcd_watcher.stores.v3_permissions import named
+from etcd_watcher.stores.v3_target import Part, Target
+from etcd_watcher.stores.v3_values import Values
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3 import V3Store
@@ -49,46 +49,12 @@ CATCH_UP_REVISIONS = 1000
 QUIET_REPLIES = 16
 """Progress replies in a row, with no event between, after which an old server has nothing left."""
 
-SYNC_ROUNDS = 0.3
-"""Seconds in which the server's loop for watchers that are behind (every 0.1 s) has run twice."""
-
 SIDE_REQUEST = 3.0
 """Seconds that a watch waits for the small requests it makes on the side."""
 
 SERVER_RECEIVED = "grpc: received message larger than max"
 """How a server says that a request is too large; gRPC's own word for an answer begins with
 "CLIENT:" or a capital letter."""
-
-
-class _Part:
-    """One server-side watcher: of a part of what is to be watched, mostly all of it."""
-
-    def __init__(self, target: _Target, scope: KeyRange, after: int) -> None:
-        self.target = target
-        self.scope = scope
-        self.watch_id: int | None = None
-        """The server's number for it; None until it has acknowledged it."""
-        self.given = after
-        """The newest revision given out, or the one after which it began."""
-        self.overlaps = False
-        """Whether it was asked for from `given` on; else from right behind that."""
-        self.behind_since: float | None = None
-        """When the server began to feed it history; None once it is known to be up to date."""
-        self.floor = 0
-        """On old servers: the newest revision of its live keys, when completeness was asked for."""
-        self.fragments: list[Any] = []
-        """Of a response that is not yet whole."""
-
-
-class _Target:
-    """What is to be watched, and from where on."""
-
-    def __init__(self, scope: KeyRange, after: int, parts: list[KeyRange]) -> None:
-        self.scope = scope
-        self.after = after
-        self.parts = [_Part(self, part, after) for part in parts]
-        self.held: list[Event] = []
-        """With several parts: events that wait for all of them to have come as far."""
 
 
 class V3Watch:
@@ -109,18 +75,21 @@ class V3Watch:
         self._lock = threading.Lock()
         """Guards what `retarget`, `probe` and `close` touch from other threads: the target, the
         requests for it, what is wanted of it, and the stream."""
-        self._unanswered: deque[_Part] = deque()
+        self._unanswered: deque[Part] = deque()
         """Watchers that were asked for; the server answers in order."""
         self._wanted = 0
         """A revision that someone wants us to be complete up to; 0 for none."""
         self._quiet = 0
         self._told = after
         """What we have said to be complete up to."""
-        self._by_id: dict[int, _Part] = {}
+        self._by_id: dict[int, Part] = {}
         self._closed = False
-        self._target = _Target(scope, after, store.readable_parts(scope))
+        self._target = Target(scope, after, store.readable_parts(scope))
         self._refusals = 0
         """How many in a row may have been for want of a new login."""
+        self._values = Values(connection, wanted=store.prev_values)
+        self._again: deque[Any] = deque()
+        """Responses to an heir that are to be read now. The reader's thread alone has them."""
         self._call: Any = None
         self._open()
 
@@ -133,6 +102,7 @@ class V3Watch:
             self._by_id.clear()
             self._unanswered.clear()
             for part in self._target.parts:
+                part.heir = None
                 self._ask(part)
             metadata = [*NEEDS_LEADER, *self._login]
             self._call = self._connection.watch(iter(outbox), metadata=metadata)
@@ -142,16 +112,17 @@ class V3Watch:
         if before is not None:
             before.cancel()
 
-    def _ask(self, part: _Part) -> None:
+    def _ask(self, part: Part) -> None:
         part.watch_id = None
         part.fragments.clear()
-        part.given = max(part.given, self._told)  # what lies before may be compacted
+        if part.replaces is None:
+            part.given = max(part.given, self._told)  # what lies before may be compacted
         self._unanswered.append(part)
-        prev_values, fragment = self._store.prev_values, self._fragment
+        prev_values, fragment = part.by_server and self._values.wanted, self._fragment
         after = part.given - 1 if part.overlaps else part.given
         self._outbox.put(create(part.scope, after, prev_values=prev_values, fragment=fragment))
 
-    def _begin_before(self, part: _Part, watch_id: int) -> None:
+    def _begin_before(self, part: Part, watch_id: int) -> None:
         """Have a watcher begin with what was given last, in the place of one that begins behind it.
 
         If the server is compacted at the very revision that comes next, it may have forgotten
@@ -164,7 +135,7 @@ class V3Watch:
     # From any thread.
 
     def retarget(self, scope: KeyRange, after: int) -> None:
-        target = _Target(scope, after, self._store.readable_parts(scope))
+        target = Target(scope, after, self._store.readable_parts(scope))
         with self._lock:
             for watch_id in self._by_id:
                 self._outbox.put(cancel(watch_id))
@@ -178,7 +149,7 @@ class V3Watch:
             return any(part.scope.covers(scope) for part in self._target.parts)
 
     def probe(self, revision: int) -> None:
-        floors: dict[_Part, int] = {}
+        floors: dict[Part, int] = {}
         if not self._store.progress_is_barrier:
             with self._lock:
                 parts = self._target.parts
@@ -187,7 +158,7 @@ class V3Watch:
         with self._lock:
             self._wanted = max(self._wanted, revision)
             for part, floor in floors.items():
-                part.floor = max(part.floor, floor)
+                part.raise_floor(floor)
         self._outbox.put(ask_progress())
 
     def close(self) -> None:
@@ -215,6 +186,8 @@ class V3Watch:
                 return batch
 
     def _next(self) -> Any:
+        if self._again:
+            return self._again.popleft()
         try:
             return next(self._call)
         except StopIteration:
@@ -252,12 +225,17 @@ class V3Watch:
                     self._outbox.put(cancel(response.watch_id))
                     return None
                 is_behind = response.header.revision > part.given
-                if is_behind and part.given and not part.overlaps and self._store.forgets_deletions:
+                if is_behind and part.may_overlap and self._store.forgets_deletions:
                     self._begin_before(part, response.watch_id)
                     return None
                 part.watch_id = response.watch_id
                 self._by_id[response.watch_id] = part
                 part.behind_since = time.monotonic() if is_behind else None
+        if part.replaces is not None:
+            part.given = response.header.revision
+            if refused and part.target is target:
+                self._give_up(part, refused)
+            return None
         if refused:
             self._log_in_anew(refused, part.scope)
             return None
@@ -295,8 +273,12 @@ class V3Watch:
 
     def _check_cancelled(self, response: Any) -> None:
         with self._lock:
-            if response.watch_id not in self._by_id:
+            part = self._by_id.get(response.watch_id)
+            if part is None:
                 return  # the answer to a cancellation of ours
+        if part.replaces is not None:
+            self._give_up(part, response.cancel_reason)
+            return
         if oldest := response.compact_revision:
             raise Compacted(oldest, oldest + self._store.forgets_deletions)
         raise self._lost(f"the server cancelled the watch: {response.cancel_reason}")
@@ -307,28 +289,32 @@ class V3Watch:
             target = self._target
         if part is None:
             return None
-        changes = response.events
-        if response.fragment or part.fragments:
-            part.fragments.append(response)
-            if response.fragment:
-                return None
-            changes = [change for each in part.fragments for change in each.events]
-            part.fragments.clear()
+        if part.replaces is not None:
+            self._keep(response, part, part.replaces)
+            return None
+        changes = part.join(response)
+        if changes is None:
+            return None
         self._quiet = 0
-        events = decode(changes, part.given, self._connection)
+        try:
+            events = self._values.decode(part, changes)
+        except StoreClosed:
+            raise self._lost("the connection was replaced") from None
         if events:
             part.given = events[-1].revision
         if part.behind_since is not None:
             self._follow_history(part, len({change.kv.mod_revision for change in changes}))
         if not events:
             return None
+        if self._values.learn(part, events):
+            self._hand_over(part)
         if len(target.parts) == 1:
             return Batch(target.scope, events)
         target.held += events
         self.probe(part.given)
         return None
 
-    def _follow_history(self, part: _Part, revisions: int) -> None:
+    def _follow_history(self, part: Part, revisions: int) -> None:
         """Note that the server has told so many revisions of what a part is behind."""
         if revisions < CATCH_UP_REVISIONS:
             part.behind_since = None
@@ -336,6 +322,46 @@ class V3Watch:
             with self._lock:
                 if part.watch_id is not None and self._by_id.pop(part.watch_id, None) is part:
                     self._begin_before(part, part.watch_id)
+
+    def _hand_over(self, part: Part) -> None:
+        """Replace a part with one whose values before are found the other way; nobody notices.
+
+        The server feeds a watcher of the past only every 0.1 s: so there are two for a moment.
+        """
+        with self._lock:
+            if part.target is not self._target:
+                return
+            heir = part.heir
+            if heir is None:
+                self._ask(part.bequeath())
+                return
+            early = part.hand_over()
+            if part.watch_id is None or not early:
+                return
+            self._by_id.pop(part.watch_id, None)
+            self._outbox.put(cancel(part.watch_id))
+        self._values.hand_on(part, heir)
+        self._again.extend(early)
+
+    def _keep(self, response: Any, heir: Part, part: Part) -> None:
+        """Keep what an heir is told until it takes over."""
+        heir.early.append(response)
+        self._hand_over(part)
+        if heir.is_too_early:
+            self._give_up(heir, "the first one is too far behind")
+
+    def _give_up(self, heir: Part, reason: str) -> None:
+        """Have no second watcher after all."""
+        if (part := heir.replaces) is None:
+            return
+        with self._lock:
+            part.heir = None
+            if heir.watch_id is not None:
+                self._by_id.pop(heir.watch_id, None)
+                self._outbox.put(cancel(heir.watch_id))
+        if not part.by_server:  # what we know is too much
+            raise self._lost(f"it cannot have a second watcher: {reason}")
+        self._values.put_off(part)
 
     def _progress(self, reached: int) -> Batch | None:
         with self._lock:
@@ -355,7 +381,7 @@ class V3Watch:
         self._quiet += 1
         if len(target.parts) == 1 and target.parts[0].given >= wanted:
             return self._complete(target, target.parts[0].given)
-        if reached < wanted or any(map(_may_be_behind, target.parts)):
+        if reached < wanted or any(part.may_be_behind for part in target.parts):
             self._quiet = 0
         elif self._quiet >= QUIET_REPLIES:
             return self._complete(target, wanted)
@@ -363,7 +389,7 @@ class V3Watch:
             self._outbox.put(ask_progress())
         return None
 
-    def _complete(self, target: _Target, revision: int) -> Batch:
+    def _complete(self, target: Target, revision: int) -> Batch:
         """Say that we are complete up to a revision, and give what was held back up to there."""
         with self._lock:
             if revision >= self._wanted:
@@ -371,26 +397,4 @@ class V3Watch:
                 for part in target.parts:
                     part.floor = 0
         self._told = max(self._told, revision)
-        return Batch(target.scope, _release(target, revision), complete=revision)
-
-
-def _may_be_behind(part: _Part) -> bool:
-    """Tell whether an old server may have something of a part that it has not sent yet."""
-    behind = part.behind_since
-    if behind is not None and time.monotonic() - behind > SYNC_ROUNDS:
-        part.behind_since = behind = None
-    return behind is not None or part.given < part.floor
-
-
-def _release(target: _Target, revision: int) -> list[Event]:
-    """Take out what is held back up to a revision, in order.
-
-    Of a transaction the changes of the first part come first, then those of the next: nobody tells
-    in which order it had them.
-    """
-    held, starts = target.held, [part.scope.start for part in target.parts]
-    if len(starts) > 1:
-        held.sort(key=lambda event: (event.revision, bisect_right(starts, event.raw_key)))
-    end = bisect_right(held, revision, key=attrgetter("revision"))
-    target.held = held[end:]
-    return held[:end]
+        return Batch(target.scope, target.release(revision), complete=revision)
