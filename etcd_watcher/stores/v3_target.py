@@ -15,13 +15,29 @@ if TYPE_CHECKING:
     from etcd_watcher.stores.v3_lineage import Lineage
     from etcd_watcher.stores.v3_survey import Survey
 
-__all__ = ["Part", "Target"]
+__all__ = ["Part", "Target", "is_history"]
+
+CATCH_UP_REVISIONS = 1000
+"""The server feeds a watcher that is behind this many revisions at a time
+(`watchBatchMaxRevs` in etcd's mvcc); a response with fewer reaches to its header's revision."""
 
 EARLY_BYTES = 8 * 1024 * 1024
 """How much a watcher may tell before it takes over from another."""
 
 SYNC_ROUNDS = 0.3
 """Seconds in which the server's loop for watchers that are behind (every 0.1 s) has run twice."""
+
+
+def is_history(changes: Sequence[Any]) -> bool:
+    """Tell whether there may be more of the past behind these changes."""
+    if len(changes) < CATCH_UP_REVISIONS:
+        return False
+    return len({change.kv.mod_revision for change in changes}) >= CATCH_UP_REVISIONS
+
+
+def size_of(response: Any) -> int:
+    """Give how long a response was on the wire. It is written out anew for that."""
+    return int(response.ByteSize())
 
 
 class Part:
@@ -57,6 +73,7 @@ class Part:
         """Of such an heir: what it is to replace; None once it has."""
         self.early: list[Any] = []
         """Of such an heir: the responses until then."""
+        self._early_size = 0
 
     def join(self, response: Any) -> Sequence[Any] | None:
         """Give the changes of a response once it is whole; None where more of it has to come."""
@@ -87,6 +104,11 @@ class Part:
         heir.by_server, heir.replaces = not self.by_server, self
         return heir
 
+    def keep(self, response: Any) -> None:
+        """Take what such an heir is told before its time."""
+        self.early.append(response)
+        self._early_size += size_of(response)
+
     def hand_over(self) -> list[Any]:
         """Have the heir replace this one, where that neither loses nor delays anything.
 
@@ -107,7 +129,7 @@ class Part:
     @property
     def is_too_early(self) -> bool:
         """Whether it was told more than is worth keeping, of what it is to tell later."""
-        return sum(int(each.ByteSize()) for each in self.early) > EARLY_BYTES
+        return self._early_size > EARLY_BYTES
 
     @property
     def may_be_behind(self) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -34,17 +35,13 @@ from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
 from etcd_watcher.stores.v3_permissions import named
-from etcd_watcher.stores.v3_target import Part, Target
+from etcd_watcher.stores.v3_target import Part, Target, is_history
 from etcd_watcher.stores.v3_values import Values
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3 import V3Store
 
 __all__ = ["V3Watch"]
-
-CATCH_UP_REVISIONS = 1000
-"""The server feeds a watcher that is behind this many revisions at a time
-(`watchBatchMaxRevs` in etcd's mvcc); a response with fewer reaches to its header's revision."""
 
 QUIET_REPLIES = 16
 """Progress replies in a row, with no event between, after which an old server has nothing left."""
@@ -303,7 +300,7 @@ class V3Watch:
         if events:
             part.given = events[-1].revision
         if part.behind_since is not None:
-            self._follow_history(part, len({change.kv.mod_revision for change in changes}))
+            self._follow_history(part, changes)
         if not events:
             return None
         if self._values.learn(part, events):
@@ -314,9 +311,9 @@ class V3Watch:
         self.probe(part.given)
         return None
 
-    def _follow_history(self, part: Part, revisions: int) -> None:
-        """Note that the server has told so many revisions of what a part is behind."""
-        if revisions < CATCH_UP_REVISIONS:
+    def _follow_history(self, part: Part, changes: Sequence[Any]) -> None:
+        """Note that the server has told these changes of what a part is behind."""
+        if not is_history(changes):
             part.behind_since = None
         elif self._store.forgets_deletions:  # it would go on right behind what it told
             with self._lock:
@@ -345,9 +342,11 @@ class V3Watch:
 
     def _keep(self, response: Any, heir: Part, part: Part) -> None:
         """Keep what an heir is told until it takes over."""
-        heir.early.append(response)
+        heir.keep(response)
         self._hand_over(part)
-        if heir.is_too_early:
+        # An heir is never asked to begin before: what a compaction took from it would be missing.
+        may_lack = self._store.forgets_deletions and is_history(response.events)
+        if heir.is_too_early or may_lack:
             self._give_up(heir, "the first one is too far behind")
 
     def _give_up(self, heir: Part, reason: str) -> None:

@@ -13,8 +13,8 @@ from etcd_watcher.stores import v3, v3_watch
 from etcd_watcher.stores.history import FAR, replay
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_outbox import create
+from etcd_watcher.stores.v3_target import CATCH_UP_REVISIONS
 from etcd_watcher.stores.v3_version import forgets_deletions
-from etcd_watcher.stores.v3_watch import CATCH_UP_REVISIONS
 from tests.stores.v3_past import ALL, TIMEOUT, compact, told_by_a_watch, write
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

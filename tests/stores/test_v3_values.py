@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -20,7 +21,7 @@ from etcd_watcher.stores import v3_values, wire
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_events import decode
-from etcd_watcher.stores.v3_lineage import Lineage
+from etcd_watcher.stores.v3_lineage import NOTHING, Lineage
 from etcd_watcher.stores.v3_outbox import create
 from etcd_watcher.stores.v3_survey import Survey
 from etcd_watcher.stores.v3_target import Part
@@ -431,3 +432,16 @@ def test_where_the_range_cannot_be_read_the_server_goes_on_finding_them(
     assert values == [b"%d" % number for number in range(40)]
     assert not changes
     assert 3 <= len(tries) <= 7
+
+
+def test_what_is_told_while_a_page_is_late_is_bounded() -> None:
+    page = SimpleNamespace(done=lambda: False)
+    connection: Any = SimpleNamespace(
+        metadata=lambda _: [], calls={"range": SimpleNamespace(future=lambda *_, **__: page)}
+    )
+    survey = Survey(connection, ALL, 1, 1_000, 100_000)
+    for number in range(9):
+        survey.take([NOTHING._replace(raw_key=b"%d" % number, raw_value=bytes(10_000))])
+        assert not survey.failed
+    survey.take([NOTHING._replace(raw_key=b"last", raw_value=bytes(10_000))])
+    assert survey.failed

@@ -209,6 +209,38 @@ def test_the_second_is_not_kept_where_the_first_is_far_behind(
     assert request.cancel_request.watch_id == NEW
 
 
+def test_what_it_keeps_is_measured_once(
+    server: Server, watch: V3Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much that is: at each of 80,000 responses to measure all before takes minutes."""
+    measured: list[int] = []
+    monkeypatch.setattr(v3_target, "size_of", lambda _: measured.append(1) or 1)
+    server.acknowledges(NEW, 11)
+    for revision in range(12, 32):
+        server.tells(NEW, revision)
+    assert revisions(watch) == []
+    assert len(measured) == 20
+
+
+def test_the_second_is_not_kept_where_an_old_server_feeds_it_history(
+    server: Server, watch: V3Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compaction between two feedings may take deletions along, and nobody would know."""
+    monkeypatch.setattr(watch._store, "forgets_deletions", True)
+    monkeypatch.setattr(v3_target, "CATCH_UP_REVISIONS", 3)
+    server.acknowledges(NEW, 12)
+    server.tells(NEW, 13, 14, 15)
+    server.tells(OLD, 12)
+    server.tells(OLD, 13)
+    if NEW in server.finds_values:
+        with pytest.raises(ConnectionFailed, match="second watcher"):
+            revisions(watch)
+        return
+    assert revisions(watch) == [12, 13]
+    (request,) = server.was_asked_for()
+    assert request.cancel_request.watch_id == NEW
+
+
 def test_another_target_meanwhile_has_watchers_of_its_own(server: Server, watch: V3Watch) -> None:
     watch.retarget(KeyRange.of_prefix(b"k"), 11)
     server.acknowledges(NEW, 13)
