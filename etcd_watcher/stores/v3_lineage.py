@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etcd_watcher.errors import Compacted, RequestRejected
@@ -25,6 +27,8 @@ VALUES_AT_ONCE = 16
 
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
+
+KEY_OF, VALUE_OF = itemgetter(1), itemgetter(2)
 
 NOTHING = Event(
     type=EventType.DELETE,
@@ -228,19 +232,14 @@ class Lineage:
         """Tell whether it holds more than so many bytes, now that these have been told.
 
         Keys and new values are added up, and all is measured once they may make a difference: the
-        values before were new ones earlier. In plain steps: with C's for each sum, every response
-        of a single event took 1.8 us longer.
+        values before were new ones earlier.
         """
         known = self._known
         if len(known) * EVENT_OVERHEAD > most:
             return True
-        added = self._added
-        for event in events:
-            added += len(event[1])
-            if (value := event[2]) is not None:
-                added += len(value)
-        if added <= most // 4:
-            self._added = added
+        keys, values = map(KEY_OF, events), filter(None, map(VALUE_OF, events))
+        self._added += sum(map(len, chain(keys, values)))
+        if self._added <= most // 4:
             return False
         self._added = 0
         return sum(event.size for event in known.values()) > most
