@@ -223,7 +223,7 @@ Debian's, and "python-etcd3" its fork of this year, cslab-etcd3. A row without a
 Live, ours brings the value before each change; the stub and the others were not asked to. A server
 that is asked for it reads once more for each: at 1,000 puts/s p50 and p99 were 0.68 to 0.75 and 2.4
 to 3.1 ms so. Now it is asked only until ours knows what all keys are worth, soon after the beginning
-and up to some 20,000 keys: 0.66 to 0.72 and 1.4 to 2.7 ms, the stub's 0.56 to 0.60 and 1.3 to 1.5
+and up to nearly 20,000 keys: 0.66 to 0.72 and 1.4 to 2.7 ms, the stub's 0.56 to 0.60 and 1.3 to 1.5
 (three rounds in turn, etcd 3.5).
 
 Look at the load beside each command: it is what else the machine had to do just before, and mostly

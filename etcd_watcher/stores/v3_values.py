@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Values"]
 
 KNOWN_BYTES = 16 * 1024 * 1024
-"""How much a watch remembers, in all its parts together, before it goes back to the server. To begin
-with it may be half of that: some 20,000 keys with small values."""
+"""How much a watch remembers, in all its parts together, before it goes back to the server. It is
+measured after each quarter of that, and grows by what is told until the server has made a second
+watcher, mostly at once, else in 0.1 s. To begin with it may be half of that: nearly 20,000 keys with
+small values."""
 
 EVENTS_FIRST = 100
 """Events before it is worth the reading."""

@@ -392,9 +392,10 @@ def test_memory_is_bounded(
         revision = store.put(b"%d" % (number % 60), bytes(5_000), None, TIMEOUT)
         until(watching, revision)
         (part,) = watching._target.parts
-        if part.lineage is not None:
+        # While a second watcher is on its way it goes on growing, for 0.1 s where that is late.
+        if part.lineage is not None and part.heir is None:
             most = max(most, sum(each.size for each in part.lineage._known.values()))
-    assert 50_000 < most <= 140_000
+    assert 50_000 < most <= 125_000 + 11_000
     assert changes == [False, True]
 
 
