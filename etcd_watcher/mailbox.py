@@ -101,7 +101,7 @@ class Mailbox:
     """
 
     __slots__ = (
-        "_handed", "_mixed", "_refill", "_shown", "_stand_in", "_task", "busy", "closed",
+        "__weakref__", "_handed", "_mixed", "_refill", "_shown", "_stand_in", "_task", "busy", "closed",
         "covered_from", "delivery", "ended", "exact", "journal", "lag_from", "notify", "parked_on",
         "prefixes", "queue", "raises_compacted", "scheduled", "slow", "who", "within",
     )  # fmt: skip

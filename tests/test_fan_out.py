@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
@@ -352,6 +353,7 @@ def test_who_stands_by_sees_each_begin_and_end(line: Line) -> None:
 
     line.subscribe(lambda _: None)
     line.subscribe(lambda _: 1 / 0)
+    assert weakref.WeakSet(line.mailboxes)  # a board holds them so
     mailbox_module.attend(Onlooker())
     try:
         line.publish(1)
