@@ -188,7 +188,7 @@ def with_values_by_the_server(first: int, count: int) -> Callable[[], list[Event
 
 
 def of_history(first: int, count: int) -> Callable[[], list[Event]]:
-    changes = response(first, count).events
+    changes = [each.kv for each in response(first, count).events]
     lineage = Lineage(NO_CONNECTION)
     return lambda: lineage.decode(changes, first - 1, first + count)
 

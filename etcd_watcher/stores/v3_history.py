@@ -324,7 +324,7 @@ class Segments:
             whole = whole[: len(whole) - len(self._parts)]
             if not whole:
                 return
-            piece = Piece(start, whole[-1].kv.mod_revision, Whole(whole, changes.size))
+            piece = Piece(start, whole[-1].mod_revision, Whole(whole, changes.size))
         else:
             piece = Piece(start, changes.last_revision, changes)
         if head.fragment:

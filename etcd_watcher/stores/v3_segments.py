@@ -18,7 +18,9 @@ __all__ = ["Changes", "Piece", "Plan", "last_revision"]
 
 
 class Changes(Protocol):
-    """Changes as the wire has them, in revision order; iterating gives them some at a time.
+    """Changes in revision order, each as what it made of its key: a `wire.KeyValue`.
+
+    A deletion has no version. Iterating gives some at a time.
 
     Attributes
     ----------
@@ -177,6 +179,6 @@ class Plan:
 
 def last_revision(changes: list[Any]) -> list[Any]:
     """Give the changes at the end that are of one revision."""
-    last = changes[-1].kv.mod_revision
-    first = next(index for index, each in enumerate(changes) if each.kv.mod_revision == last)
+    last = changes[-1].mod_revision
+    first = next(index for index, each in enumerate(changes) if each.mod_revision == last)
     return changes[first:]
