@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
@@ -12,6 +12,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.lives import Lives
 from etcd_watcher.mailbox import MAILBOX_BYTES, Mailbox, logger, room_for
 from etcd_watcher.pool import Pool, Told
+from etcd_watcher.relay import Relieved
 from etcd_watcher.router import Router
 from etcd_watcher.stores.base import Batch
 from etcd_watcher.subscriber import shown
@@ -23,7 +24,7 @@ REST = 10_000
 
 
 FEW = 16
-"""Mailboxes up to which those who empty them go first."""
+"""Events and mailboxes up to which those who empty them go first, or the feed's thread does it."""
 
 
 class Demux:
@@ -44,8 +45,10 @@ class Demux:
         self.complete = 0
         """Every change up to this revision in the watched range has been published, or lies in a
         `Gap`. Guarded by `lock`."""
+        self.relieve: Callable[[], None] | None = None
+        """Has another thread read on; None where a publication's thread is not to be kept."""
         self._woken = 0
-        """How many mailboxes the last publication was for. The feed's thread alone has it."""
+        """For how many mailboxes the last publication woke others. The feed's thread alone has it."""
         self._lagging: set[Mailbox] = set()
         """The mailboxes that lag, and some that did."""
 
@@ -57,18 +60,31 @@ class Demux:
             self.journal.append(batch.notes)
         if batch.anew:
             self.begin_anew()
-        if batch.events:
-            self.publish(batch.events)
         self.complete = max(self.complete, batch.complete)
+        if batch.events:
+            self.publish(batch.events, relieve=self.relieve if len(batch.events) <= FEW else None)
 
-    def publish(self, events: Sequence[Event], gap: Gap | None = None) -> None:
-        """Append the events of watched keys to the journal and put them in their mailboxes."""
-        if gap is None and len(events) == 1:
+    def publish(
+        self,
+        events: Sequence[Event],
+        gap: Gap | None = None,
+        relieve: Callable[[], None] | None = None,
+    ) -> None:
+        """Append the events of watched keys to the journal and put them in their mailboxes.
+
+        With `relieve` some may be left to this thread: see `Pool.lend`.
+        """
+        if gap is None and len(events) == 1 and (relieve is None or self._has_many(events[0])):
             self._publish_one(events[0])
         else:
-            self._publish_batch(events, gap)
+            self._publish_batch(events, gap, relieve)
 
-    def _publish_batch(self, events: Sequence[Event], gap: Gap | None) -> None:
+    def _has_many(self, event: Event) -> bool:
+        return sum(len(each.subscriptions) for each in self.router.match(event.raw_key)) > FEW
+
+    def _publish_batch(
+        self, events: Sequence[Event], gap: Gap | None, relieve: Callable[[], None] | None
+    ) -> None:
         match = self.router.match
         ours: list[Event | Gap | Status] = [] if gap is None else [gap]
         touched: dict[Mailbox, None] = {}
@@ -94,7 +110,7 @@ class Demux:
             self.complete = max(self.complete, events[-1].revision)
         self._note_lives(ours)
         self.journal.append(ours)
-        self._wake(touched, gap)
+        self._wake(touched, gap, relieve)
 
     def _publish_one(self, event: Event) -> None:
         """Publish one event: whoever has nothing else to be told is told of it straight.
@@ -271,27 +287,43 @@ class Demux:
         with self.lock:
             self.journal.append([status])
 
-    def give_way(self) -> None:
-        """Let a worker that was just woken go first, where it has little to do. Without the lock.
+    def deliver(self) -> None:
+        """Call on this thread who may be, or let a worker go first. Without the lock.
 
-        It waits for Python's lock, which this thread else keeps until its next read waits: with it
-        at once, a callback is called 60 us earlier. A thousand of them take longer so.
+        A worker that was just woken waits for Python's lock, which this thread else keeps until its
+        next read waits: with it at once, a callback is called 60 us earlier. A thousand of them
+        take longer so.
+
+        Raises
+        ------
+        Relieved
+            A callback held this thread up: somebody else reads on.
         """
-        if 0 < self._woken <= FEW:
+        few, self._woken = 0 < self._woken <= FEW, 0
+        if not self.pool.work_off():
+            raise Relieved
+        if few:
             time.sleep(0)
 
-    def _wake(self, mailboxes: dict[Mailbox, None], gap: Gap | None) -> None:
+    def _wake(
+        self,
+        mailboxes: dict[Mailbox, None],
+        gap: Gap | None,
+        relieve: Callable[[], None] | None = None,
+    ) -> None:
         self._woken = len(mailboxes)
         if gap is not None:
             for mailbox in mailboxes:
                 mailbox.stand_in(gap)
         for_workers = [each for each in mailboxes if each.notify is None]
-        if for_workers:
-            self.pool.schedule(for_workers)
         if len(for_workers) < len(mailboxes):
             for mailbox in mailboxes:
                 if mailbox.notify is not None:
                     mailbox.notify()
+        if relieve is not None and 0 < len(for_workers) <= FEW:
+            self._woken -= self.pool.lend(for_workers, relieve)
+        elif for_workers:
+            self.pool.schedule(for_workers)
 
     def refill_from_journal(self, mailbox: Mailbox, limit: int) -> bool:
         """Give a lagging mailbox its next events from the journal, and make it live at the end.

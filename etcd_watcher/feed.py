@@ -19,6 +19,7 @@ from etcd_watcher.event import Status
 from etcd_watcher.growth import Growth
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import logger
+from etcd_watcher.relay import Readers, Relieved
 from etcd_watcher.resync import resync
 from etcd_watcher.stores.backlog import watch_from
 from etcd_watcher.stores.base import Batch, Store, Watch
@@ -58,11 +59,15 @@ class Feed:
         self._timeout = timeout
         self._backoff = backoff or Backoff(len(store.endpoints))
         self._turn, self._endpoint = store.turn, store.endpoint
-        """Which endpoint the watch is with. The feed's thread alone has these, and the backoff."""
+        self._reading: Watch | None = None
+        self._began = (0.0, 0)
+        """The watch that is read, its endpoint, and when and behind which revision it began. The
+        feed's thread alone has these, and the backoff."""
         self._state = threading.Condition(demux.lock)
         """Guards all below, with the demux's own lock, so that an event's way from the wire to its
         mailboxes is one step. Notified at each change."""
-        self._thread: threading.Thread | None = None
+        self._readers = Readers(self._run, self._state)
+        demux.relieve = self._readers.relieve
         self._watch: Watch | None = None
         self._scope: KeyRange | None = None
         """The range that is to be watched; None while there is nothing to watch."""
@@ -114,9 +119,7 @@ class Feed:
         elif not before.covers(wanted) or (self._opened is not None and not self._is_open(scopes)):
             self._set_scope(self._growth(before, wanted))
         target = self._scope
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="etcd_watcher-feed", daemon=True)
-            self._thread.start()
+        self._readers.begin()
         self._rejection, self._asked_for = None, target
         try:
             self._wait_open(scopes, deadline)
@@ -134,8 +137,7 @@ class Feed:
                 raise StoreClosed("this feed is closed")
             if self._rejection is not None:
                 raise self._rejection
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if (remaining := deadline - time.monotonic()) <= 0:
                 reason = self._status.reason or "no answer in time"
                 raise ConnectionFailed.to(self._store.endpoints, reason)
             self._state.wait(remaining)
@@ -178,8 +180,7 @@ class Feed:
         asked: tuple[Watch | None, KeyRange | None] = (None, None)  # the watch, and its range then
         with self._state:
             while self._scope is not None and self._demux.complete < revision:
-                remaining = deadline - time.monotonic()
-                if remaining <= 0 or self._closed:
+                if (remaining := deadline - time.monotonic()) <= 0 or self._closed:
                     return False
                 watch, opened = self._watch, self._opened
                 to_ask = opened is not None and (watch is not asked[0] or opened is not asked[1])
@@ -252,32 +253,31 @@ class Feed:
         """End the thread, waiting for it `timeout` seconds at most; idempotent."""
         deadline = time.monotonic() + timeout
         with self._state:
-            self._closed = True
-            watch = self._watch
+            self._closed, watch = True, self._watch
             self._set_status(Status("closed", self._store.endpoint))
             self._state.notify_all()
         if watch is not None:
             watch.close()
-        if (thread := self._thread) not in (None, threading.current_thread()) and thread.is_alive():
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._readers.join(deadline)
 
     # The thread.
 
     def _run(self) -> None:
-        while (watch := self._open()) is not None:
-            began, complete = time.monotonic(), self._demux.complete
+        while (watch := self._reading or self._open()) is not None:
             try:
                 error = self._follow(watch)
+            except Relieved:
+                return
             except Exception as defect:  # noqa: BLE001 - ours, or a library's
                 # The thread must not die unseen of an answer that nobody foresaw: it is logged, it
                 # shows in `status`, and the watch is made anew where it stood.
                 logger.exception("the feed failed; it begins again behind %d", self._demux.complete)
                 error = ConnectionFailed(f"internal error: {defect!r}")
-            finally:
-                self._drop(watch)
+            self._drop(watch)
             if error is None:
                 continue
             # A watch that told nothing and was soon lost again has not ended the trouble.
+            began, complete = self._began
             if self._demux.complete > complete or time.monotonic() - began > 2 * LAST_BACKOFF:
                 self._backoff.reset()
             self._lose(error)
@@ -287,7 +287,7 @@ class Feed:
         try:
             while True:
                 self._take(watch, watch.read())
-                self._demux.give_way()
+                self._demux.deliver()
         except StoreClosed:
             return None
         except (Compacted, HistoryReplaced) as lost:
@@ -301,8 +301,7 @@ class Feed:
         """Wait for something to watch and open it; None when closed."""
         while True:
             with self._state:
-                while self._scope is None and not self._closed:
-                    self._state.wait()
+                self._state.wait_for(lambda: self._scope is not None or self._closed)
                 scope, after = self._scope, self._demux.complete
                 if self._closed or scope is None:
                     return None
@@ -323,7 +322,8 @@ class Feed:
         with self._state:
             if self._closed or self._scope is None:
                 return False
-            self._watch = watch
+            self._watch = self._reading = watch
+            self._began = (time.monotonic(), self._demux.complete)
             if self._scope is not scope:
                 watch.retarget(self._scope, self._demux.complete)
             return True
@@ -332,14 +332,15 @@ class Feed:
         with self._state:
             if self._closed or self._watch is not watch or batch.scope is not self._scope:
                 return  # of a range that has been replaced meanwhile
-            self._demux.take(batch)
             if batch.opened:
                 self._opened = batch.scope
                 self._set_status(Status("connected", self._endpoint))
             self._state.notify_all()
+            self._demux.take(batch)  # last: nothing may come between it and `deliver`
 
     def _drop(self, watch: Watch) -> None:
         watch.close()
+        self._reading = None
         with self._state:
             if self._watch is watch:
                 self._watch = self._opened = None
@@ -386,9 +387,8 @@ class Feed:
                 return
             since = self._status.since if self._status.state == "reconnecting" else time.time()
             wait = self._backoff.fail()
-            self._set_status(
-                Status("reconnecting", self._endpoint, reason, since, time.time() + wait)
-            )
+            again = time.time() + wait
+            self._set_status(Status("reconnecting", self._endpoint, reason, since, again))
             self._state.notify_all()
         self._store.rotate(self._turn)
         with self._state:

@@ -37,6 +37,18 @@ class Pool(Protocol):
         """
         ...
 
+    def lend(self, mailboxes: Iterable[Mailbox], relieve: Callable[[], None]) -> int:
+        """As `schedule`, but some may be left to this thread, which calls `work_off` next.
+
+        Should a callback hold it up there, `relieve` is called, on another thread. Returns how many
+        are left to it.
+        """
+        ...
+
+    def work_off(self) -> bool:
+        """Empty what `lend` has left to this thread; False where it was relieved meanwhile."""
+        ...
+
     def settle(self, revision: int, timeout: float) -> list[Mailbox]:
         """Wait until every event up to `revision` has been delivered, `timeout` seconds at most.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from etcd_watcher import dispatch
+from etcd_watcher import bundle
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
@@ -43,6 +43,9 @@ CALLS_A_SUBSCRIBER = 5
 LOCKS_A_PUBLICATION = 8
 WAKE_UPS_A_PUBLICATION = 4
 BLOCKS_AN_EVENT = 6.5
+CALLS_OF_ONE_EVENT = 143
+LOCKS_OF_ONE_EVENT = 4
+WAKE_UPS_OF_ONE_EVENT = 1
 BLOCKS_A_SUBSCRIBER = 0.3
 
 
@@ -51,7 +54,7 @@ def time_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a mailbox keep its worker, however slow the machine is."""
     monkeypatch.setattr(mailbox_module, "SLICE", 1e9)
     monkeypatch.setattr(mailbox_module, "SLOW", 1e9)
-    monkeypatch.setattr(dispatch, "SLOW", 1e9)
+    monkeypatch.setattr(bundle, "SLOW", 1e9)
 
 
 class CountedLock:
@@ -138,6 +141,13 @@ class Line:
             bundle = self.pool._quick.popleft()
             self.pool._work_through(bundle)
             del self.pool._bundles[bundle]
+
+    def carry_alone(self, decode: Callable[[], list[Event]]) -> None:
+        """Carry one response to the callbacks on the thread that has read it."""
+        self.pool._looking = True
+        self.demux.publish(decode(), relieve=lambda: pytest.fail("nobody is held up"))
+        assert self.pool._loan.turn is not None
+        self.demux.deliver()
 
     def count(self, decode: Callable[[], list[Event]]) -> Counts:
         """Count what carrying a response takes."""
@@ -234,6 +244,21 @@ def check_a_fan_out(spoil: Spoiler = leave_as_it_is) -> None:
 @pytest.mark.parametrize("decode", [live, with_values_by_the_server, of_history])
 def test_a_burst_takes_no_lock_and_no_wake_up_for_each_event(decode: Decoder) -> None:
     check_a_burst(decode)
+
+
+def test_an_event_that_its_reader_tells_itself_wakes_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line(subscribers=3)
+    line.carry(live(1, 2))  # by a worker, the first time
+    line.told.clear()
+    line.carry_alone(live(3, 1))
+    monkeypatch.setattr(line, "carry", line.carry_alone)
+    counts = line.count(live(4, 1))
+    assert len(line.told) == 6
+    assert counts.calls <= CALLS_OF_ONE_EVENT
+    assert counts.locks <= LOCKS_OF_ONE_EVENT
+    assert counts.wake_ups <= WAKE_UPS_OF_ONE_EVENT
 
 
 def test_a_fan_out_takes_no_lock_and_no_wake_up_for_each_subscriber() -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from etcd_watcher import dispatch
+from etcd_watcher import bundle, dispatch
 from etcd_watcher import mailbox as mailbox_module
+from etcd_watcher.bundle import TIMED_TOGETHER
 from etcd_watcher.demux import Demux
-from etcd_watcher.dispatch import MAX_WORKERS, TIMED_TOGETHER, WorkerPool
+from etcd_watcher.dispatch import MAX_WORKERS, WorkerPool
 from etcd_watcher.event import Event
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
@@ -255,7 +256,7 @@ def test_slow_callbacks_are_found_though_several_are_timed_together(
         line.subscribe(lambda _: None)
     # However slow the machine is, nobody takes the turn.
     monkeypatch.setattr(dispatch, "PATIENCE", 3600.0)
-    monkeypatch.setattr(dispatch, "SLOW", -1.0)
+    monkeypatch.setattr(bundle, "SLOW", -1.0)
     line.publish(1)
     line.settle(1)
     slow = [each.slow for each in line.mailboxes]

@@ -73,7 +73,7 @@ class Core:
         self.feed.close(PATIENCE)
         self.store.close()
         self.pool.close(PATIENCE)
-        thread = self.feed._thread
+        thread = self.feed._readers.thread
         assert thread is None or not thread.is_alive()
 
 
@@ -844,7 +844,7 @@ def test_closing_returns_at_once_and_leaves_no_thread_when_it(
 ) -> None:
     core = Core(store)
     moment(core)
-    thread = core.feed._thread
+    thread = core.feed._readers.thread
     core.feed.close(PATIENCE / 2)
     assert thread is None or not thread.is_alive()
     assert core.feed.status.state == "closed"
@@ -857,7 +857,7 @@ def test_closing_returns_at_once_and_leaves_no_thread_when_it(
 def test_what_was_read_as_it_closed_is_not_published(core: Core) -> None:
     core.cover(A)
     watch = core.store.watch_number(1)
-    thread = core.feed._thread
+    thread = core.feed._readers.thread
     assert thread is not None
     with core.demux.lock:
         watch.push(batch_of(watch, 5, opened=True))
@@ -908,7 +908,7 @@ def test_what_is_closed_cannot_watch(core: Core) -> None:
 def test_a_store_that_is_closed_beneath_it_ends_its_thread(core: Core) -> None:
     core.cover(A)
     core.store.close()
-    thread = core.feed._thread
+    thread = core.feed._readers.thread
     assert thread is not None
     thread.join(PATIENCE)
     assert not thread.is_alive()

@@ -64,6 +64,11 @@ class _Backlog:
 
     def read(self) -> Batch:
         self._reader = threading.get_ident()
+        batch = self._read()
+        self._reader = 0  # a callback may close us on this very thread while another reads on
+        return batch
+
+    def _read(self) -> Batch:
         while True:
             with self._orders:
                 missed = self._missed
