@@ -48,10 +48,15 @@ class Values:
         The watch's.
     wanted : bool
         Whether anybody wants values before at all.
+    in_parts : bool
+        Whether we may find them ourselves where there are several parts. Not on old servers: for
+        parts they are asked for progress so often that, while there was much to tell, a second
+        watcher was not made for thousands of events.
     """
 
-    def __init__(self, connection: Connection, *, wanted: bool) -> None:
+    def __init__(self, connection: Connection, *, wanted: bool, in_parts: bool = True) -> None:
         self.wanted = wanted
+        self._in_parts = in_parts
         self._connection = connection
 
     def decode(self, part: Part, changes: Sequence[Any]) -> list[Event]:
@@ -72,7 +77,7 @@ class Values:
 
         Returns whether the values before should be found the other way from now on.
         """
-        if not self.wanted:
+        if not self.wanted or (len(part.target.parts) > 1 and not self._in_parts):
             return False
         most = KNOWN_BYTES // len(part.target.parts)
         if part.lineage is not None:

@@ -84,7 +84,8 @@ class V3Watch:
         self._target = Target(scope, after, store.readable_parts(scope))
         self._refusals = 0
         """How many in a row may have been for want of a new login."""
-        self._values = Values(connection, wanted=store.prev_values)
+        in_parts = store.progress_is_barrier
+        self._values = Values(connection, wanted=store.prev_values, in_parts=in_parts)
         self._again: deque[Any] = deque()
         """Responses to an heir that are to be read now. The reader's thread alone has them."""
         self._call: Any = None

@@ -24,7 +24,7 @@ from etcd_watcher.stores.v3_events import decode
 from etcd_watcher.stores.v3_lineage import NOTHING, Lineage
 from etcd_watcher.stores.v3_outbox import create
 from etcd_watcher.stores.v3_survey import Survey
-from etcd_watcher.stores.v3_target import Part
+from etcd_watcher.stores.v3_target import Part, Target
 from etcd_watcher.stores.v3_values import Values
 from etcd_watcher.stores.v3_watch import V3Watch
 from tests.stores.v3_past import ALL, TIMEOUT, compact, mixed, write
@@ -437,12 +437,28 @@ def test_where_the_range_cannot_be_read_the_server_goes_on_finding_them(
     assert 3 <= len(tries) <= 7
 
 
-def test_what_is_told_while_a_page_is_late_is_bounded() -> None:
+@pytest.fixture
+def late() -> Any:
+    """A connection on which no page ever comes."""
     page = SimpleNamespace(done=lambda: False)
-    connection: Any = SimpleNamespace(
+    return SimpleNamespace(
         metadata=lambda _: [], calls={"range": SimpleNamespace(future=lambda *_, **__: page)}
     )
-    survey = Survey(connection, ALL, 1, 1_000, 100_000)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("in_parts", [True, False])
+def test_parts_are_left_to_a_server_that_would_make_no_second_watcher_in_time(
+    late: Any, *, in_parts: bool
+) -> None:
+    values = Values(late, wanted=True, in_parts=in_parts)
+    part, _ = Target(ALL, 0, [A, B]).parts
+    assert not values.learn(part, [NOTHING._replace(raw_key=b"a/1", raw_value=b"")])
+    assert (part.survey is not None) is in_parts
+
+
+def test_what_is_told_while_a_page_is_late_is_bounded(late: Any) -> None:
+    survey = Survey(late, ALL, 1, 1_000, 100_000)
     for number in range(9):
         survey.take([NOTHING._replace(raw_key=b"%d" % number, raw_value=bytes(10_000))])
         assert not survey.failed
