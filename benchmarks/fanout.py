@@ -55,9 +55,9 @@ def _tell(server: LocalEtcd, count: int, events: int) -> Iterator[Measurement]:
     began: list[float] = []
     publish = Demux.publish
 
-    def timed(demux: Demux, news: Sequence[Event], *rest: Any) -> None:
+    def timed(demux: Demux, news: Sequence[Event], *rest: Any, **named: Any) -> None:
         began.append(time.perf_counter())
-        publish(demux, news, *rest)
+        publish(demux, news, *rest, **named)
 
     seconds, from_put = [], []
     # To know when it was decoded.
