@@ -59,14 +59,20 @@ class _Backlog:
         self._missed: _Missed | None = _Missed(store, scope, after, newest)
         """What is to be told before the live watch; None once that is done."""
         self._reading: _Missed | None = None
-        """What is being told. The reader's thread alone has it."""
-        self._reader = 0
+        """What is being told. Who is in `read` alone has it; nobody is, and it is anybody's."""
+        self._is_read = self._closed = False
+        """Whether somebody is in `read`, and whether we are closed. Guarded by `_orders`."""
 
     def read(self) -> Batch:
-        self._reader = threading.get_ident()
-        batch = self._read()
-        self._reader = 0  # a callback may close us on this very thread while another reads on
-        return batch
+        with self._orders:
+            self._is_read = True
+        try:
+            return self._read()
+        finally:
+            with self._orders:
+                self._is_read, closed = False, self._closed
+            if closed:
+                self._give_up()
 
     def _read(self) -> Batch:
         while True:
@@ -101,7 +107,8 @@ class _Backlog:
         return Batch(missed.scope, complete=self._newest)
 
     def _give_up(self) -> None:
-        reading, self._reading = self._reading, None
+        with self._orders:
+            reading, self._reading = self._reading, None
         if reading is not None:
             reading.close()
 
@@ -120,7 +127,8 @@ class _Backlog:
 
     def close(self) -> None:
         with self._orders:
-            self._missed = None
+            self._missed, self._closed = None, True
+            is_read = self._is_read
         self._live.close()
-        if self._reader == threading.get_ident():
+        if not is_read:
             self._give_up()  # else the reader does, when it ends

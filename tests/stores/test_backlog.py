@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator
 
 import pytest
@@ -159,6 +160,16 @@ def test_a_past_that_the_server_has_dropped_says_so(store: Archive) -> None:
     assert watch.read().opened
     with pytest.raises(Compacted):
         watch.read()
+
+
+def test_closing_ends_the_past_on_whatever_thread(store: Archive) -> None:
+    """A callback may close it on one thread while another reads on."""
+    watch = watch_from(store, K, 3, 5)
+    assert read(watch, 4) == [4]
+    closing = threading.Thread(target=watch.close)
+    closing.start()
+    closing.join()
+    assert store.closed_early == 1
 
 
 def test_closing_ends_the_past_too(store: Archive) -> None:
