@@ -10,6 +10,7 @@ from dataclasses import replace
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event
+from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox, logger
 from etcd_watcher.resync import bridge
 from etcd_watcher.stores.base import Store
@@ -43,9 +44,9 @@ class CatchUp:
         self._store = store
         self._timeout = timeout
         self._closing = threading.Event()
-        self._histories: dict[Mailbox, tuple[Iterator[list[Event]], int]] = {}
-        """Histories that are being read, with their last revision. Each is touched by the one
-        thread that has the mailbox."""
+        self._histories: dict[Mailbox, tuple[Iterator[list[Event]], int, KeyRange]] = {}
+        """Histories that are being read, with their last revision and their range. Each is touched
+        by the one thread that has the mailbox."""
 
     def __call__(self, mailbox: Mailbox) -> None:
         """Bring a mailbox its next events. Blocks while the server is asked."""
@@ -76,15 +77,15 @@ class CatchUp:
             return
         if mailbox not in self._histories:
             last = max(mailbox.covered_from - 1, self._demux.journal.last_revision)
-            self._histories[mailbox] = (replay(self._store, scope, start, last), last)
-        history, last = self._histories[mailbox]
+            self._histories[mailbox] = (replay(self._store, scope, start, last), last, scope)
+        history, last, scope = self._histories[mailbox]
         events = next(history, None)
         with self._demux.lock:
             if events is None:
                 del self._histories[mailbox]
                 mailbox.lag_from = last + 1
             else:
-                self._demux.fill(mailbox, events)
+                self._demux.fill(mailbox, events, scope)
                 mailbox.lag_from = events[-1].revision + 1
 
     def _skip(self, mailbox: Mailbox, lost: Compacted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
@@ -357,11 +358,17 @@ class Demux:
         return isinstance(record, Event) and record.synthetic
 
     @staticmethod
-    def fill(mailbox: Mailbox, events: Sequence[Event]) -> None:
-        """Put events in a lagging mailbox, past its bound where a batch is larger."""
+    def fill(mailbox: Mailbox, events: Sequence[Event], scope: KeyRange | None = None) -> None:
+        """Put events in a lagging mailbox, past its bound where a batch is larger.
+
+        With `scope` they are in revision order, and all of that range.
+        """
         if len(mailbox) == 1:
             # Mostly one key or prefix: without a call for each event, five times as fast.
             (subscription,) = (*mailbox.exact.values(), *mailbox.prefixes)
+            if subscription.scope == scope and events and events[0].revision > subscription.start:
+                mailbox.queue.extend(zip(events, repeat(subscription)))  # ten times
+                return
             start, end, after = subscription.scope.start, subscription.scope.end, subscription.start
             mailbox.queue.extend(
                 [

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 from etcd_watcher.arguments import Key, name_of
@@ -98,20 +98,25 @@ class EventStream:
             return event
         return None
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Event:
-        mailbox = self._mailbox
+    def __iter__(self) -> Iterator[Event]:
+        """As `__next__`, without a call for each event."""
+        mailbox, delivery = self._mailbox, self._mailbox.delivery
         queue = mailbox.queue
         while not mailbox.closed:
-            if queue:  # as `_pop`, without a call for each event
+            if queue:
                 event, _ = queue.popleft()
                 if event is not self._last:
                     self._last = event
-                    mailbox.delivery.delivered += 1
-                    return event
-                continue
+                    delivery.delivered += 1
+                    yield event
+            elif not self._refill():
+                self._signal.wait(self._ready)
+
+    def __next__(self) -> Event:
+        while not self._mailbox.closed:
+            event = self._pop()
+            if event is not None:
+                return event
             if not self._refill():
                 self._signal.wait(self._ready)
         raise StopIteration

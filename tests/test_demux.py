@@ -282,6 +282,25 @@ def test_one_that_does_not_lag_needs_nothing(demux: Demux) -> None:
     assert counter.held() == [(1, "a")]
 
 
+@pytest.mark.parametrize("start", [0, 2, 3])
+@pytest.mark.parametrize("of", [b"k/", b"", b"k/1"])
+def test_what_is_known_to_be_of_a_range_comes_as_what_is_looked_through(
+    start: int, of: bytes
+) -> None:
+    """A history of the very range that is subscribed to is taken whole."""
+    events = [event(revision, key) for revision in (2, 3, 4) for key in ("k/1", "k/2")]
+    scope = KeyRange.of_prefix(b"k/")
+    queues = []
+    for known in (None, scope):
+        mailbox = Mailbox("who", lambda _: None, None)
+        subscription = Subscription("k/", KeyRange.of_prefix(of), prefix=True, start=start)
+        mailbox.add(subscription)
+        Demux.fill(mailbox, events, known)
+        queues.append([each for each, _ in mailbox.queue])
+    assert queues[0] == queues[1]
+    assert len(queues[0]) == (4 - max(1, start)) * (1 if of == b"k/1" else 2)
+
+
 transactions = st.lists(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5))
 turns = st.lists(st.integers(0, 6), max_size=30)
 
