@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -38,6 +40,8 @@ from tests.stores.v3_past import (
 )
 
 REVISIONS = 8_000
+
+CALLS_A_CHANGE = 8
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -443,3 +447,28 @@ def test_it_ends_with_its_reader(past: LocalEtcd, connect: Connect) -> None:
     batches.close()  # type: ignore[attr-defined]  # it is a generator
     assert not store._past.readers
     assert open_files() == before
+
+
+def test_reading_a_copy_takes_few_calls_a_change(past: LocalEtcd, connect: Connect) -> None:
+    """A call more for each change is seen here: the count is 10 % above what it was."""
+    store = connect(past)
+    last, calls = store.revision(TIMEOUT), 0
+    connection = store._connect(past.url)
+    copy = DatabaseCopy(
+        connection, ALL, 1, last, most=v3_database.COPY_BYTES, room=v3_database.Room()
+    )
+    pieces = copy.pieces()
+    next(pieces)  # the copy has come
+
+    def profile(_frame: FrameType, what: str, _argument: object) -> None:
+        nonlocal calls
+        calls += what in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        count = sum(piece.count for piece, _ in pieces)
+    finally:
+        sys.setprofile(None)
+    connection.close()
+    assert count > REVISIONS / 2
+    assert calls <= CALLS_A_CHANGE * count
