@@ -111,7 +111,7 @@ _MESSAGES = {
     "StatusRequest": "",
     "StatusResponse": "header:1:Header version:2:string size:3:int64 leader:4:uint64",
     "SnapshotRequest": "",
-    "SnapshotResponse": "remaining_bytes:2:uint64 blob:3:bytes",
+    "SnapshotResponse": "blob:3:bytes",
     "MemberListRequest": "",
     "MemberListResponse": "header:1:Header members:2:*Member",
     "Member": "id:1:uint64 name:2:string client_urls:4:*string",
