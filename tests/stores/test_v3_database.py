@@ -60,28 +60,6 @@ def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
 
 
 @pytest.fixture
-def server(any_version: str) -> Iterator[LocalEtcd]:
-    """A server of the test's own."""
-    with LocalEtcd(version=any_version) as made:
-        yield made
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    """Open stores, and close them in the end."""
-    stores: list[V3Store] = []
-
-    def opened(server: LocalEtcd, **options: Any) -> V3Store:
-        stores.append(V3Store([server.url], **options))
-        stores[-1].connect(TIMEOUT)
-        return stores[-1]
-
-    yield opened
-    for store in stores:
-        store.close()
-
-
-@pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch) -> dict[type, int]:
     """How many pieces came by each way."""
     counts: dict[type, int] = {DatabaseCopy: 0, Segments: 0}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from etcd_watcher.errors import Compacted
@@ -15,7 +13,7 @@ from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_outbox import create
 from etcd_watcher.stores.v3_target import CATCH_UP_REVISIONS
 from etcd_watcher.stores.v3_version import forgets_deletions
-from tests.stores.v3_past import ALL, TIMEOUT, compact, told_by_a_watch, write
+from tests.stores.v3_past import ALL, compact, told_by_a_watch, write
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -36,20 +34,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 )
 def test_which_versions_forget(version: str, *, forgets: bool) -> None:
     assert forgets_deletions(version) is forgets
-
-
-@pytest.fixture
-def server(any_version: str) -> Iterator[LocalEtcd]:
-    with LocalEtcd(version=any_version) as made:
-        yield made
-
-
-@pytest.fixture
-def store(server: LocalEtcd) -> Iterator[V3Store]:
-    made = V3Store([server.url])
-    made.connect(TIMEOUT)
-    yield made
-    made.close()
 
 
 @pytest.fixture

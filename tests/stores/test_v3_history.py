@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -49,25 +50,9 @@ def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
 
 
 @pytest.fixture
-def server(any_version: str) -> Iterator[LocalEtcd]:
-    """A server of the test's own."""
-    with LocalEtcd(version=any_version) as made:
-        yield made
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., V3Store]]:
-    """Open stores, and close them in the end."""
-    stores: list[V3Store] = []
-
-    def opened(server: LocalEtcd, **options: Any) -> V3Store:
-        stores.append(V3Store([server.url], history_copy_bytes=0, **options))
-        stores[-1].connect(TIMEOUT)
-        return stores[-1]
-
-    yield opened
-    for store in stores:
-        store.close()
+def connect(connect: Callable[..., V3Store]) -> Callable[..., V3Store]:
+    """Open stores that read the past by watches alone."""
+    return partial(connect, history_copy_bytes=0)
 
 
 def told(store: V3Store, scope: KeyRange, first: int, last: int) -> list[Event]:

@@ -35,20 +35,6 @@ A = KeyRange.of_prefix(b"a/")
 B = KeyRange.of_prefix(b"b/")
 
 
-@pytest.fixture
-def server(any_version: str) -> Iterator[LocalEtcd]:
-    with LocalEtcd(version=any_version) as made:
-        yield made
-
-
-@pytest.fixture
-def store(server: LocalEtcd) -> Iterator[V3Store]:
-    made = V3Store([server.url])
-    made.connect(TIMEOUT)
-    yield made
-    made.close()
-
-
 class Told:
     """What is told, collected by a thread of its own."""
 

@@ -1,0 +1,40 @@
+"""Servers and stores of etcd v3 that several tests of stores use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from etcd_watcher.local import LocalEtcd
+from etcd_watcher.stores.v3 import V3Store
+from tests.stores.v3_past import TIMEOUT
+
+
+@pytest.fixture
+def server(any_version: str) -> Iterator[LocalEtcd]:
+    """A server of the test's own."""
+    with LocalEtcd(version=any_version) as made:
+        yield made
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., V3Store]]:
+    """Open stores, and close them in the end."""
+    stores: list[V3Store] = []
+
+    def opened(server: LocalEtcd, **options: Any) -> V3Store:
+        stores.append(V3Store([server.url], **options))
+        stores[-1].connect(TIMEOUT)
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(server: LocalEtcd, connect: Callable[..., V3Store]) -> V3Store:
+    """A store of that server."""
+    return connect(server)
