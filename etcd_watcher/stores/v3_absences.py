@@ -9,8 +9,8 @@ __all__ = ["REMEMBERED", "Absences"]
 
 REMEMBERED = 5.0
 """Seconds for which others are asked first. So long etcd takes until it ends the watch of a member
-without a leader, and a feed then uses another. Where there is no feed, each request would cost half
-of its time again."""
+without a leader, and a feed then uses another. Where there is no feed, each request would first wait
+for it again."""
 
 
 class Absences:

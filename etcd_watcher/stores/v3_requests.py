@@ -27,14 +27,18 @@ its last try to connect for as long as it waits for the next one, and the server
 ELECTION = 0.05
 """Seconds until an endpoint is asked again that says of itself that it cannot answer for now."""
 
+LEADERLESS = 1.0
+"""Seconds for which an endpoint without a leader is asked before others are. etcd's members wait as
+long, by default, before they elect one: who has none for longer may be cut off from the others."""
+
 
 class Requests:
     """Makes requests on one connection at a time.
 
     What never left is made again, at the next endpoint; so is what only reads. A write that was
-    under way when its connection was lost is not: it may have been carried out. Who has no leader,
-    or cannot be reached, is asked until half of the time is over, and then another; for a while
-    after that others are asked first.
+    under way when its connection was lost is not: it may have been carried out. Who cannot be
+    reached is asked until half of the time is over, who has no leader for a second at the most, and
+    then another; for a while after that others are asked first.
 
     Parameters
     ----------
@@ -164,7 +168,8 @@ class Requests:
             return self._ask_others(made, [*others, first], deadline, {})
         half = deadline - timeout / 2 if others else deadline
         try:
-            return self._ask_in_use(made, deadline if writes else half, half)
+            leader_by = min(half, time.monotonic() + LEADERLESS) if others else deadline
+            return self._ask_in_use(made, deadline if writes else half, half, leader_by)
         except RequestFailed as error:
             others = [each for each in dict.fromkeys(self.in_turn()) if each != error.endpoint]
             if not others or (writes and error.sent):
@@ -176,13 +181,13 @@ class Requests:
             others.append(failed.endpoint)
         return self._ask_others(made, others, deadline, {failed.endpoint: failed.reason})
 
-    def _ask_in_use(self, made: _Request, deadline: float, leader_by: float) -> Any:
+    def _ask_in_use(self, made: _Request, deadline: float, met_by: float, leader_by: float) -> Any:
         """Ask the endpoint in use; the next, where it is not there."""
         tries = TRIES * len(self.endpoints)
         while True:
             connection, turn = self._present()
             try:
-                return made.make(connection, deadline, leader_by)
+                return made.make(connection, deadline, met_by, leader_by)
             except ClosedBefore:
                 failed = connection.failed("the connection was replaced", sent=False)
             except StoreClosed:
@@ -215,7 +220,7 @@ class Requests:
             endpoint = left.popleft()
             with self._beside(endpoint) as connection:
                 try:
-                    answer = made.make(connection, deadline if made.writes else until, until)
+                    answer = made.make(connection, deadline if made.writes else until, until, until)
                 except RequestFailed as error:
                     if made.writes and error.sent:
                         raise
@@ -262,12 +267,15 @@ class _Request:
     message: Any
     writes: bool
 
-    def make(self, connection: Connection, deadline: float, leader_by: float) -> Any:
-        """Make it, again for as long as the endpoint says that it has no leader, until then."""
+    def make(self, connection: Connection, deadline: float, met_by: float, leader_by: float) -> Any:
+        """Make it, again for as long as the endpoint says that it has no leader, until then.
+
+        A write waits until `met_by` for the endpoint to be there.
+        """
         while True:
             try:
                 if self.writes:
-                    connection.meet(seconds_left(leader_by))
+                    connection.meet(seconds_left(met_by))
                 return connection.call(self.name, self.message, seconds_left(deadline))
             except RequestFailed as error:
                 over = time.monotonic() + ELECTION >= leader_by

@@ -15,11 +15,15 @@ from etcd_watcher.local import LocalCluster, LocalEtcd
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection, RequestFailed
+from etcd_watcher.stores.v3_requests import ELECTION, LEADERLESS
 from tests.stores.v3_failing import Scripted, Told, always
 from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
 from tests.stores.v3_failing import two as two  # noqa: PLC0414 - a fixture
 
 TIMEOUT = 10.0
+
+AMPLE = 60.0
+"""Seconds for requests that get their answer elsewhere, however slow that is."""
 
 
 @pytest.fixture
@@ -82,8 +86,19 @@ def test_a_write_without_a_leader_goes_elsewhere_and_tears_nothing(
     connection = two.connection()
     refused = connection.failed("no leader", sent=False, will_pass=True)
     monkeypatch.setattr(Connection, "call", always(connection, refused))
-    assert two.put(fresh_key.encode(), b"v", None, 4) > 1
+    assert two.put(fresh_key.encode(), b"v", None, AMPLE) > 1
     assert two.connection() is connection
+
+
+def test_an_endpoint_without_a_leader_is_asked_for_a_second_and_no_longer(
+    two: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = two.connection()
+    lost = connection.failed("no leader", sent=False, will_pass=True)
+    call = Scripted(connection.call, *[lost] * 10_000)
+    monkeypatch.setattr(connection, "call", call)
+    assert two.revision(AMPLE) >= 1
+    assert 1 < call.calls <= 1 + LEADERLESS / ELECTION
 
 
 def test_a_read_without_a_leader_goes_elsewhere(
@@ -92,7 +107,7 @@ def test_a_read_without_a_leader_goes_elsewhere(
     connection = two.connection()
     lost = connection.failed("leader changed", will_pass=True)
     monkeypatch.setattr(Connection, "call", always(connection, lost))
-    assert two.revision(4) >= 1
+    assert two.revision(AMPLE) >= 1
     assert two.connection() is connection
 
 
@@ -111,8 +126,8 @@ def test_who_had_no_leader_is_asked_last_for_a_while(
 
     def once() -> int:
         if ask == "put":
-            return two.put(fresh_key.encode(), b"v", None, 4)
-        return two.revision(4)
+            return two.put(fresh_key.encode(), b"v", None, AMPLE)
+        return two.revision(AMPLE)
 
     monkeypatch.setattr(Connection, "call", call)
     assert once() >= 1
@@ -154,8 +169,8 @@ def test_a_member_cut_off_from_the_others_says_so_and_the_others_take_the_write(
         urls = [each.url for each in (alone, *others)]
         key = fresh_key.encode()
         with closing(V3Store(urls, credentials=Credentials())) as store:
-            store.put(key, b"v", None, 4)  # half of it for the one without a leader
-            found = store.get(key, 4)
+            store.put(key, b"v", None, AMPLE)
+            found = store.get(key, AMPLE)
             assert found is not None
             assert (found.version, store.endpoint) == (1, alone.url)
             for each in others:
