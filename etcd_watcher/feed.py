@@ -16,9 +16,9 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.event import Status
-from etcd_watcher.growth import Growth
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import logger
+from etcd_watcher.reach import Reach
 from etcd_watcher.relay import Readers, Relieved
 from etcd_watcher.resync import resync
 from etcd_watcher.stores.backlog import watch_from
@@ -66,22 +66,10 @@ class Feed:
         self._state = threading.Condition(demux.lock)
         """Guards all below, with the demux's own lock, so that an event's way from the wire to its
         mailboxes is one step. Notified at each change."""
+        self._reach = Reach(demux, self._state)
         self._readers = Readers(self._run, self._state)
         demux.relieve = self._readers.relieve
-        self._watch: Watch | None = None
-        self._scope: KeyRange | None = None
-        """The range that is to be watched; None while there is nothing to watch."""
-        self._opened: KeyRange | None = None
-        """The range that the server has acknowledged on the present watch."""
-        self._growth = Growth()
-        self._asking = threading.Lock()
-        """Held by the one who asks for a range that is not acknowledged yet."""
-        self._asked_for: KeyRange | None = None
-        """The range with what they asked for; None while nobody waits."""
-        self._rejection: RequestRejected | None = None
-        """Why the server refused it."""
         self._status = Status("connected", store.endpoint)
-        self._closed = False
 
     # What others ask for.
 
@@ -97,92 +85,29 @@ class Feed:
         RequestRejected
             The server refuses. In both cases what was watched before still is.
         """
-        deadline = time.monotonic() + timeout
         with self._state:
-            if self._is_open(scopes):
-                return
-        # One at a time: a refusal must reach the one whose range was refused, and no other.
-        if not self._asking.acquire(timeout=timeout):
-            raise ConnectionFailed.to(self._store.endpoints, "no answer in time")
-        try:
-            with self._state:
-                self._ask(scopes, revision, deadline)
-        finally:
-            self._asking.release()
-
-    def _ask(self, scopes: list[KeyRange], revision: int, deadline: float) -> None:
-        before, wanted = self._scope, KeyRange.hull(scopes)
-        if before is None:
-            # Somebody else may have watched, and heard more, since that revision was asked for.
-            self._demux.complete = max(revision, self._demux.complete)
-            self._set_scope(wanted)
-        elif not before.covers(wanted) or (self._opened is not None and not self._is_open(scopes)):
-            self._set_scope(self._growth(before, wanted))
-        target = self._scope
-        self._readers.begin()
-        self._rejection, self._asked_for = None, target
-        try:
-            self._wait_open(scopes, deadline)
-        except BaseException:
-            if self._scope is target and target is not before:
-                self._set_scope(before)
-            raise
-        finally:
-            self._asked_for = None
-            self._state.notify_all()
-
-    def _wait_open(self, scopes: list[KeyRange], deadline: float) -> None:
-        while not self._is_open(scopes):
-            if self._closed:
-                raise StoreClosed("this feed is closed")
-            if self._rejection is not None:
-                raise self._rejection
-            if (remaining := deadline - time.monotonic()) <= 0:
-                reason = self._status.reason or "no answer in time"
-                raise ConnectionFailed.to(self._store.endpoints, reason)
-            self._state.wait(remaining)
-
-    def _is_open(self, scopes: list[KeyRange]) -> bool:
-        opened, watch, all_ = self._opened, self._watch, KeyRange.hull(scopes)
-        if opened is None or watch is None or not opened.covers(all_):
-            return False
-        return watch.watches(all_) or all(map(watch.watches, scopes))
+            self._readers.begin()
+        if not self._reach.cover(scopes, revision, timeout):
+            reason = self._status.reason or "no answer in time"
+            raise ConnectionFailed.to(self._store.endpoints, reason)
 
     def narrow(self, scope: KeyRange | None) -> None:
         """Watch no more than `scope`; None for nothing. Returns at once.
 
         What somebody is just asking for stays: they wait for it.
         """
-        with self._state:
-            if self._asked_for is not None:
-                asked_for = self._asked_for
-                scope = asked_for if scope is None else KeyRange.hull([scope, asked_for])
-            if scope != self._scope:
-                self._growth = Growth()
-                self._set_scope(scope)
-
-    def _set_scope(self, scope: KeyRange | None) -> None:
-        if scope is self._scope:
-            return
-        self._scope = scope
-        if self._watch is not None:
-            if scope is None:
-                self._watch.close()
-                self._watch = self._opened = None
-            else:
-                self._opened = None
-                self._watch.retarget(scope, self._demux.complete)
-        self._state.notify_all()
+        self._reach.narrow(scope)
 
     def wait_complete(self, revision: int, timeout: float) -> bool:
         """Wait until every change up to `revision` is published; False after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         asked: tuple[Watch | None, KeyRange | None] = (None, None)  # the watch, and its range then
+        reach = self._reach
         with self._state:
-            while self._scope is not None and self._demux.complete < revision:
-                if (remaining := deadline - time.monotonic()) <= 0 or self._closed:
+            while reach.scope is not None and self._demux.complete < revision:
+                if (remaining := deadline - time.monotonic()) <= 0 or reach.closed:
                     return False
-                watch, opened = self._watch, self._opened
+                watch, opened = reach.watch, reach.opened
                 to_ask = opened is not None and (watch is not asked[0] or opened is not asked[1])
                 if self._state.wait(min(PATIENCE, remaining) if to_ask else remaining):
                     continue
@@ -218,10 +143,10 @@ class Feed:
             with self._state:
                 if revision >= seen:
                     return revision
-                if self._scope is None:  # it lost its data while nobody looked
+                if self._reach.scope is None:  # it lost its data while nobody looked
                     self._demux.begin_anew()
                     continue
-                if self._closed or time.monotonic() > deadline:
+                if self._reach.closed or time.monotonic() > deadline:
                     raise HistoryReplaced(revision, seen)
                 self._state.wait(RECHECK)
 
@@ -242,7 +167,7 @@ class Feed:
     @property
     def scope(self) -> KeyRange | None:
         """The range that is watched; None for nothing."""
-        return self._scope
+        return self._reach.scope
 
     @property
     def revision(self) -> int:
@@ -253,7 +178,7 @@ class Feed:
         """End the thread, waiting for it `timeout` seconds at most; idempotent."""
         deadline = time.monotonic() + timeout
         with self._state:
-            self._closed, watch = True, self._watch
+            self._reach.closed, watch = True, self._reach.watch
             self._set_status(Status("closed", self._store.endpoint))
             self._state.notify_all()
         if watch is not None:
@@ -293,7 +218,7 @@ class Feed:
         except (Compacted, HistoryReplaced) as lost:
             return self._resync(lost)
         except RequestRejected as rejection:
-            return None if self._hand_over(rejection) else rejection
+            return None if self._reach.hand_over(rejection, self._timeout) else rejection
         except ConnectionFailed as error:
             return error
 
@@ -301,10 +226,9 @@ class Feed:
         """Wait for something to watch and open it; None when closed."""
         while True:
             with self._state:
-                self._state.wait_for(lambda: self._scope is not None or self._closed)
-                scope, after = self._scope, self._demux.complete
-                if self._closed or scope is None:
-                    return None
+                scope, after = self._reach.wait_for_scope(), self._demux.complete
+            if scope is None:
+                return None
             self._turn, self._endpoint = self._store.turn, self._store.endpoint
             try:
                 watch = watch_from(self._store, scope, after, self._timeout)
@@ -313,27 +237,18 @@ class Feed:
             except EtcdWatcherError as error:
                 self._lose(error)
                 continue
-            if self._adopt(watch, scope):
+            if self._reach.adopt(watch, scope):
+                self._reading, self._began = watch, (time.monotonic(), self._demux.complete)
                 return watch
             watch.close()
 
-    def _adopt(self, watch: Watch, scope: KeyRange) -> bool:
-        """Make a new watch the present one; False where nothing is to be watched any more."""
-        with self._state:
-            if self._closed or self._scope is None:
-                return False
-            self._watch = self._reading = watch
-            self._began = (time.monotonic(), self._demux.complete)
-            if self._scope is not scope:
-                watch.retarget(self._scope, self._demux.complete)
-            return True
-
     def _take(self, watch: Watch, batch: Batch) -> None:
+        reach = self._reach
         with self._state:
-            if self._closed or self._watch is not watch or batch.scope is not self._scope:
+            if reach.closed or reach.watch is not watch or batch.scope is not reach.scope:
                 return  # of a range that has been replaced meanwhile
             if batch.opened:
-                self._opened = batch.scope
+                reach.opened = batch.scope
                 self._set_status(Status("connected", self._endpoint))
             self._state.notify_all()
             self._demux.take(batch)  # last: nothing may come between it and `deliver`
@@ -341,13 +256,11 @@ class Feed:
     def _drop(self, watch: Watch) -> None:
         watch.close()
         self._reading = None
-        with self._state:
-            if self._watch is watch:
-                self._watch = self._opened = None
+        self._reach.drop(watch)
 
     def _resync(self, lost: Compacted | HistoryReplaced) -> EtcdWatcherError | None:
         with self._state:
-            scope, after = self._scope, self._demux.complete
+            scope, after = self._reach.scope, self._demux.complete
             if scope is None:
                 return None
             known = self._demux.known(scope)
@@ -358,32 +271,16 @@ class Feed:
         except EtcdWatcherError as error:
             return error
         with self._state:
-            if not self._closed:
+            if not self._reach.closed:
                 self._demux.resume(gap, events, revision, anew=isinstance(lost, HistoryReplaced))
                 self._state.notify_all()
         return None
-
-    def _hand_over(self, rejection: RequestRejected) -> bool:
-        """Hand a refusal to the one who asked for the range, and wait until they set it back.
-
-        False where nobody did: what we could read before is refused now.
-        """
-        with self._state:
-            refused = self._asked_for
-            if refused is None or refused is not self._scope:
-                return self._closed
-            self._rejection = rejection
-            self._state.notify_all()
-            self._state.wait_for(
-                lambda: self._closed or self._asked_for is not refused, self._timeout
-            )
-            return self._scope is not refused
 
     def _lose(self, error: EtcdWatcherError) -> None:
         """Say why there is trouble, and wait before the next try, at another endpoint."""
         reason = error.reason if isinstance(error, ConnectionFailed) else str(error)
         with self._state:
-            if self._closed:
+            if self._reach.closed:
                 return
             since = self._status.since if self._status.state == "reconnecting" else time.time()
             wait = self._backoff.fail()
@@ -392,7 +289,7 @@ class Feed:
             self._state.notify_all()
         self._store.rotate(self._turn)
         with self._state:
-            self._state.wait_for(lambda: self._closed, wait)
+            self._state.wait_for(lambda: self._reach.closed, wait)
 
     def _set_status(self, status: Status) -> None:
         if self._status.state != status.state:

@@ -132,7 +132,7 @@ class Readers:
 
     def begin(self) -> None:
         """Have a thread read, if none does yet."""
-        if self.thread is None:
+        if self.thread is None and not self._ended:
             self._start()
 
     def _start(self) -> None:

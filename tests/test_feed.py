@@ -250,8 +250,8 @@ def test_what_was_read_and_dropped_as_the_range_was_replaced_is_told_by_the_new_
     with core.demux.lock:
         core.store.commit(("a", "1"))  # read of the old range, and held up at the lock
         core.store.wait_until(lambda: watch._given == 2)
-        core.feed._set_scope(KeyRange(b"a", b"d"))
-    core.wait_until(lambda: core.feed._opened is not None)
+        core.feed._reach._set_scope(KeyRange(b"a", b"d"))
+    core.wait_until(lambda: core.feed._reach.opened is not None)
     core.wait_complete()
     assert core.told() == [(2, "a", "1")]
     assert len(watch.targets) == 2
@@ -787,7 +787,7 @@ def test_a_new_range_is_asked_again(core: Core) -> None:
         core.store.deaf_to_probes = False
         watch.hold(held=False)
         core.store.wait_until(lambda: watch.answers)
-        core.feed._set_scope(KeyRange(b"a", b"d"))
+        core.feed._reach._set_scope(KeyRange(b"a", b"d"))
     thread.join(PATIENCE)
     assert waiting == [True]
 

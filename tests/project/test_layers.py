@@ -53,7 +53,7 @@ FLOORS = [
         "demux",
         "lives",
     },
-    {"feed", "growth", "backoff", "catchup", "resync", "census", "client"},
+    {"feed", "reach", "growth", "backoff", "catchup", "resync", "census", "client"},
     {
         "registry",
         "stream",
