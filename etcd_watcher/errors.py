@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Self
 
 from etcd_watcher.blame import short_traceback
@@ -16,6 +17,7 @@ __all__ = [
     "Denied",
     "EtcdWatcherError",
     "ExpectationFailed",
+    "HistoryLost",
     "HistoryReplaced",
     "NoBinary",
     "RequestRejected",
@@ -108,7 +110,19 @@ class StoreClosed(WatcherClosed):
     """A store or a watch was closed while it was being used: the watcher is closing."""
 
 
-class Compacted(EtcdWatcherError):
+class HistoryLost(EtcdWatcherError):
+    """What was to come next cannot be had any more: only what each key is worth by now.
+
+    Attributes
+    ----------
+    living : mapping of bytes to int
+        Keys that the store knows to have been there, with the revision that each was created at.
+    """
+
+    living: Mapping[bytes, int] = MappingProxyType({})
+
+
+class Compacted(HistoryLost):
     """The store no longer has the revisions that a watch was to begin with.
 
     Attributes
@@ -118,14 +132,11 @@ class Compacted(EtcdWatcherError):
     whole_from : int
         The oldest revision of which it still has all changes: mostly the same. etcd before 3.4.36
         and 3.5.18 may have dropped deletions that were made in `revision` itself.
-    living : mapping of bytes to int
-        Keys that the store knows to have been there, with the revision that each was created at.
     """
 
     def __init__(self, revision: int, whole_from: int | None = None) -> None:
         self.revision = revision
         self.whole_from = revision if whole_from is None else whole_from
-        self.living: Mapping[bytes, int] = {}
         partly = "" if self.whole_from == revision else ", and maybe deletions made in it"
         super().__init__(f"the server has dropped its history before revision {revision}{partly}")
 
@@ -167,15 +178,13 @@ class TimedOut(EtcdWatcherError, TimeoutError):
     """What was waited for did not come in time; the message says what did."""
 
 
-class HistoryReplaced(EtcdWatcherError):
+class HistoryReplaced(HistoryLost):
     """The server has begun anew: its data is not the one that was watched.
 
     Attributes
     ----------
     revision, seen : int
         The newest revision that it has, and the newest that was seen before.
-    living : mapping of bytes to int
-        As of `Compacted`.
     """
 
     def __init__(self, revision: int, seen: int) -> None:
@@ -184,7 +193,6 @@ class HistoryReplaced(EtcdWatcherError):
             "replaced."
         )
         self.revision, self.seen = revision, seen
-        self.living: Mapping[bytes, int] = {}
 
     def __reduce__(self) -> tuple[type[HistoryReplaced], tuple[int, int]]:
         return type(self), (self.revision, self.seen)

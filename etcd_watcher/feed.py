@@ -8,9 +8,9 @@ import time
 from etcd_watcher.backoff import LAST_BACKOFF, Backoff
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import (
-    Compacted,
     ConnectionFailed,
     EtcdWatcherError,
+    HistoryLost,
     HistoryReplaced,
     RequestRejected,
     StoreClosed,
@@ -215,7 +215,7 @@ class Feed:
                 self._demux.deliver()
         except StoreClosed:
             return None
-        except (Compacted, HistoryReplaced) as lost:
+        except HistoryLost as lost:
             return self._resync(lost)
         except RequestRejected as rejection:
             return None if self._reach.hand_over(rejection, self._timeout) else rejection
@@ -258,7 +258,7 @@ class Feed:
         self._reading = None
         self._reach.drop(watch)
 
-    def _resync(self, lost: Compacted | HistoryReplaced) -> EtcdWatcherError | None:
+    def _resync(self, lost: HistoryLost) -> EtcdWatcherError | None:
         with self._state:
             scope, after = self._reach.scope, self._demux.complete
             if scope is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from etcd_watcher.errors import Compacted, HistoryReplaced
+from etcd_watcher.errors import Compacted, HistoryLost
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Snapshot, Store
@@ -17,7 +17,7 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
     store: Store,
     scope: KeyRange,
     after: int,
-    lost: Compacted | HistoryReplaced,
+    lost: HistoryLost,
     known: Iterable[bytes],
     timeout: float,
 ) -> tuple[Gap | None, list[Event], int]:
@@ -27,9 +27,9 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
     ----------
     after : int
         The newest revision that was seen.
-    lost : Compacted or HistoryReplaced
-        What the server said: from its revision on it has everything; or it has begun anew, and
-        nothing that was seen before counts.
+    lost : HistoryLost
+        What the server said. `Compacted`: from its revision on it has everything. `HistoryReplaced`:
+        it has begun anew, and nothing that was seen before counts.
     known : iterable of bytes
         The keys that are believed to exist, besides those that `lost` tells of.
 
@@ -49,14 +49,14 @@ def resync(  # noqa: PLR0913, PLR0917 - what is known on both sides of a gap
 
 
 def bridge(
-    snapshot: Snapshot, after: int, lost: Compacted | HistoryReplaced, known: Iterable[bytes]
+    snapshot: Snapshot, after: int, lost: HistoryLost, known: Iterable[bytes]
 ) -> tuple[Gap | None, list[Event]]:
     """Give the gap behind revision `after`, and the events that lead over it to a snapshot.
 
     They are synthetic. But where a single revision lies between, what differs is what it changed:
     then nothing is lost, and there is no gap.
     """
-    if isinstance(lost, HistoryReplaced):
+    if not isinstance(lost, Compacted):
         events = differences(snapshot, 0, known)
     else:
         events = differences(snapshot, after, known)

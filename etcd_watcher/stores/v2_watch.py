@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from etcd_watcher.errors import (
     ApiNotServed,
-    Compacted,
     ConnectionFailed,
     Denied,
-    HistoryReplaced,
+    HistoryLost,
     RequestRejected,
     StoreClosed,
 )
@@ -101,7 +100,7 @@ class V2Watch:
         with self._reading:
             try:
                 return self._read()
-            except (Compacted, HistoryReplaced) as lost:
+            except HistoryLost as lost:
                 if self._mirror is not None:
                     lost.living = self._mirror.living(self._scope)
                 self._mirror = None  # it belongs to what is lost
@@ -203,7 +202,7 @@ class V2Watch:
         while events and len(events) < BATCH and self._poll.has_next:
             try:
                 events += self._step()
-            except (Interrupted, TransportFailed, Compacted, HistoryReplaced, RequestRejected):
+            except (Interrupted, TransportFailed, HistoryLost, RequestRejected):
                 break  # it comes again
         return events
 
