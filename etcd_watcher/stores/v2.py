@@ -377,7 +377,7 @@ class V2Store:
         deadline = time.monotonic() + timeout
         answer_by = deadline if writes else 0.0
         first = self.turn
-        reasons = []
+        reasons: dict[str, str] = {}
         for tried in range(len(self.endpoints)):
             endpoint = self.endpoints[(first + tried) % len(self.endpoints)]
             share = (deadline - time.monotonic()) / (len(self.endpoints) - tried)
@@ -388,7 +388,7 @@ class V2Store:
             except Interrupted as error:
                 raise StoreClosed("this store was closed during a request") from error
             except TransportFailed as error:
-                reasons.append(str(error))
+                reasons[endpoint] = str(error)
                 if writes and error.sent:
                     self._turn_to(first, first + tried + 1)  # for those who ask next
                     raise ConnectionFailed.unanswered(
@@ -397,4 +397,4 @@ class V2Store:
             else:
                 self._turn_to(first, first + tried)
                 return answer
-        raise ConnectionFailed.to(self.endpoints, "; ".join(dict.fromkeys(reasons)))
+        raise ConnectionFailed.to_each(reasons)

@@ -228,7 +228,7 @@ class Requests:
                 else:
                     self._absences.forget(endpoint)
                     return answer
-        raise ConnectionFailed.to_each(reasons)
+        raise ConnectionFailed.to_each(reasons | dict.fromkeys(left, "no time was left to ask it"))
 
     @contextmanager
     def apart(self) -> Iterator[Requests]:

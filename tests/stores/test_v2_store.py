@@ -197,6 +197,15 @@ def test_where_nothing_listens_the_error_names_all_endpoints_tried() -> None:
     store.close()
 
 
+def test_each_endpoint_is_named_with_its_own_reason() -> None:
+    gone = nowhere()
+    with LocalEtcd() as paused, closing(V2Store([paused.url, gone])) as store:
+        paused.pause()
+        with pytest.raises(ConnectionFailed) as caught:
+            store.revision(1)
+    assert f"{paused.url}: no answer in time; {gone}: Connection refused" in str(caught.value)
+
+
 def test_a_host_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     store = V2Store(["http://no-such-host.invalid:2379"])
     with pytest.raises(ConnectionFailed, match="not found"):

@@ -179,6 +179,14 @@ def test_all_are_named_where_none_answers() -> None:
         )
 
 
+def test_all_are_named_where_no_time_was_left_to_ask_them(two: V3Store) -> None:
+    two._requests._absences.note(two.endpoint)  # so that the others are asked first
+    with pytest.raises(ConnectionFailed) as failed:
+        two._requests.read("range", wire.RangeRequest(key=b"k"), 0.0)
+    for url in two.endpoints:
+        assert f"{url}: no time was left to ask it" in str(failed.value)
+
+
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_write_goes_to_the_next_endpoint_where_one_is_gone(
     etcd: LocalEtcd, fresh_key: str, *, watched: bool
