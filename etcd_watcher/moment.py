@@ -143,7 +143,8 @@ class History(Sequence[Event]):
     since, until : int
         The revisions from which on, and up to which, nothing is missing. `since` is later than what
         was asked for where nobody knows the beginning any more: what comes before it is what the
-        journal happens to have.
+        journal happens to have, and, of the revision at which the server was compacted, what was
+        written in it: etcd before 3.4.36 and 3.5.18 forgets its deletions.
     """
 
     def __init__(self, events: Sequence[Event], since: int, until: int) -> None:
@@ -167,14 +168,19 @@ class History(Sequence[Event]):
 
     def __repr__(self) -> str:
         events = plural(len(self), "event")
-        return f"History({events}, complete from revision {self.since} to {self.until})"
+        return f"History({events}, {self._extent()})"
 
     def __str__(self) -> str:
         return self.table()
 
     def _repr_html_(self) -> str:
         table = journal_html(self._events[-SHOWN:], len(self) - len(self._events[-SHOWN:]))
-        return f"{table}<p>Complete from revision {self.since} to {self.until}.</p>"
+        return f"{table}<p>{self._extent().capitalize()}.</p>"
+
+    def _extent(self) -> str:
+        if self.since > self.until:
+            return f"maybe not complete: what came before revision {self.since} is forgotten"
+        return f"complete from revision {self.since} to {self.until}"
 
 
 def _kind(difference: Difference) -> str:

@@ -106,7 +106,7 @@ class TimeMachine:
     def _past(
         self, scope: KeyRange, first: int, last: int, found: dict[tuple[int, bytes], Event]
     ) -> int:
-        """Find what the store tells of its past, and give the revision with which that begins."""
+        """Find what the store tells of its past; give the revision from which on nothing is missing."""
         sure = SURE_ON_V2 if self._store.api == "v2" else 0
         begin = first
         while begin <= last:
@@ -122,7 +122,7 @@ class TimeMachine:
                 sure = 0
             else:
                 break
-        return min(begin, last + 1)
+        return min(first, last + 1)
 
     def _written_in(self, scope: KeyRange, revision: int) -> dict[tuple[int, bytes], Event]:
         items = self._store.snapshot(scope, revision, self._timeout).items

@@ -428,7 +428,22 @@ def test_history_goes_on_in_the_journal_where_etcd_has_forgotten(fresh_key: str)
             watcher.history("a", since=1)
         assert caught.value.revision == 3
         assert watcher.history("a", since=4).values == ["2", "3"]
-        assert watcher.history("b").since == newest
+        assert watcher.history("b").since == newest + 1  # it may have been deleted at `newest`
+        assert "before revision 6 is forgotten" in repr(watcher.history("b"))
+
+
+def test_history_is_not_called_complete_where_etcd_forgot_a_deletion(any_version: str) -> None:
+    with LocalEtcd(version=any_version) as etcd, Watcher(etcd.url, api="v3") as watcher:
+        watcher.put("a", "1")
+        watcher.delete("a")
+        deleted = etcd.revision
+        watcher.put("a", "2")
+        compact(etcd, deleted)
+        history = watcher.history("a")
+        assert (history.values, history.since) == (["2"], deleted + 1)
+        with pytest.raises(Compacted) as caught:
+            watcher.history("a", since=deleted)
+        assert caught.value.revision == deleted + 1
 
 
 def test_history_goes_on_where_its_watch_is_lost(
