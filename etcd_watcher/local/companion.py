@@ -123,8 +123,10 @@ class Companion:
             raise OSError(reply["error"])
         return reply
 
-    def let_go(self) -> None:
+    def let_go(self) -> bool:
         """Leave the program, and wait until it is gone. May be called any number of times.
+
+        Gives whether it came to its own end, or was not there: False where it was killed.
 
         It asks nothing and takes no lock: as a finalizer at exit it may meet a thread that hangs in
         a question. The end of the socket tells the program enough.
@@ -142,13 +144,15 @@ class Companion:
             with suppress(OSError):
                 self._process = self._starting.process()
             self._starting = None
-        if self._process is not None:
-            try:
-                self._process.wait(ANSWER_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(ANSWER_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        status, self._process = self._process.returncode, None
+        return status == 0
 
     def _read_reply(self, connection: socket.socket, number: int) -> dict[str, Any]:
         """Read until the answer to question `number`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -83,16 +82,20 @@ class Guardian:
             shutil.rmtree(self.root, ignore_errors=True)  # for a guardian that was killed
 
     def _let_go(self) -> None:
-        self._companion.let_go()
-        self._last_pids.clear()
+        if self._companion.let_go():
+            self._last_pids.clear()
+        else:
+            self._mourn()
 
     def _mourn(self) -> None:
-        """See to it that the processes go with their guardian; Linux does that by itself."""
-        if sys.platform != "linux":
-            for pid in self._last_pids.values():
-                if pid is not None:
-                    with suppress(OSError):
-                        os.killpg(pid, signal.SIGKILL)
+        """See to it that the processes go with their guardian, which was killed.
+
+        Linux does that by itself for the programs that we ran, but not for the children of scripts.
+        """
+        for pid in self._last_pids.values():
+            if pid is not None:
+                with suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)
         self._last_pids.clear()
 
 

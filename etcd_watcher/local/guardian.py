@@ -16,6 +16,10 @@ The owner is gone when
 Then, and on SIGTERM, etcd gets SIGKILL (on SIGTERM it would wait 7 s for an open watch),
 ROOT is removed, and this process exits.
 
+An `etcd` may be a script, and the real one its child. So a ward is all that came of the program
+that we ran: once that has ended, however it did, the rest of its process group goes with it, and so
+do those who left the group (Linux gives us orphans whose parents we started).
+
 One JSON object a line. Asked `{"id": 1, "do": WORD, "ward": NAME, …}`, it answers `{"id": 1,
 "pid": …}` with the pid of that etcd, None when it does not run, or `{"id": 1, "error": "…"}`. The
 words:
@@ -51,11 +55,15 @@ SOCKET = 0
 
 
 class Ward:
-    """An etcd process. Only its parent, which we are, may reap it, so its pid stays its own."""
+    """An etcd process. Only its parent, which we are, may reap it, so its pid stays its own.
 
-    def __init__(self) -> None:
+    `when_ended` is called each time that it has ended.
+    """
+
+    def __init__(self, when_ended: Callable[[], object]) -> None:
         self.pid: int | None = None
         self.paused = False
+        self._when_ended = when_ended
 
     def start(self, argv: list[str], log: str) -> None:
         """Run etcd, and return when the exec has been done or has failed (OSError)."""
@@ -90,7 +98,6 @@ class Ward:
         pid = self.look()
         if pid is None:
             return
-        # Its whole group: an `etcd` that is a shell script has the real one as its child.
         for send in (os.killpg, os.kill):
             with suppress(OSError):
                 send(pid, signal.SIGKILL)
@@ -103,7 +110,14 @@ class Ward:
             except ChildProcessError:  # a SIGTERM came between our reaping it and noting that
                 ended = True
             if ended:
-                self.pid = None
+                self._bury(self.pid)
+
+    def _bury(self, pid: int) -> None:
+        """Note that it has ended, and end what it leaves: it would hold our ports and our data."""
+        self.pid = None
+        with suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
+        self._when_ended()
 
     def pause(self) -> None:
         """Stop the process, and return only when it stands still."""
@@ -120,7 +134,7 @@ class Ward:
             if os.WIFSTOPPED(status):
                 self.paused = True
             else:
-                self.pid = None
+                self._bury(pid)
             return
 
     def resume(self) -> None:
@@ -158,14 +172,54 @@ def _die_with_parent() -> None:
     """Ask Linux to kill us when the guardian is killed.
 
     Here that is right: the guardian has one thread, and that is the one which lives to its end.
-    Elsewhere the owner kills etcd when it notices that its guardian is gone.
+    What else came of a script, and elsewhere etcd itself, the owner kills when it notices that its
+    guardian is gone.
     """
+    pr_set_pdeathsig = 1
+    _prctl(pr_set_pdeathsig, int(signal.SIGKILL))
+
+
+def _adopt_orphans() -> None:
+    """Ask Linux to make those our children whose parents, of our wards, have ended."""
+    pr_set_child_subreaper = 36
+    _prctl(pr_set_child_subreaper, 1)
+
+
+def _prctl(option: int, argument: int) -> None:
     if sys.platform == "linux":
         with suppress(Exception):  # a Python without ctypes, a libc without prctl
-            import ctypes  # noqa: PLC0415 (loaded in the child only)
+            import ctypes  # noqa: PLC0415 (Linux only)
 
-            pr_set_pdeathsig = 1
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, int(signal.SIGKILL))
+            ctypes.CDLL(None).prctl(option, argument)
+
+
+def end_orphans(wards: dict[str, Ward]) -> None:
+    """End the children that are nobody's: in no session of a ward that runs."""
+    running = {ward.pid for ward in wards.values()}
+    tried: set[int] = set()
+    while (
+        orphans := {pid for pid in _children() if running.isdisjoint((pid, _session(pid)))} - tried
+    ):
+        tried |= orphans
+        for pid in orphans:  # whose own children are ours in the next round
+            with suppress(OSError):  # such as one that sudo made another user's
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    try:
+        with open("/proc/thread-self/children", "rb") as pids:  # noqa: PTH123 (as above, pathlib)
+            return [int(pid) for pid in pids.read().split()]
+    except OSError:  # no Linux, or one that does not tell
+        return []
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def answer(wards: dict[str, Ward], line: bytes, root: str) -> bytes:
@@ -176,7 +230,7 @@ def answer(wards: dict[str, Ward], line: bytes, root: str) -> bytes:
         if asked["do"] == "make":
             os.makedirs(root, mode=0o700, exist_ok=True)  # noqa: PTH103 (pathlib takes 6 ms to load)
         else:
-            ward = wards.setdefault(asked["ward"], Ward())
+            ward = wards.setdefault(asked["ward"], Ward(lambda: end_orphans(wards)))
             words: dict[str, Callable[[], object]] = {
                 "start": lambda: ward.start(asked["argv"], asked["log"]),
                 "look": ward.look,
@@ -215,6 +269,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    _adopt_orphans()
     wards: dict[str, Ward] = {}
     try:
         with suppress(OSError):  # the owner went while we answered it
@@ -223,6 +278,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # leaving is under way
         for ward in wards.values():
             ward.kill()
+        end_orphans(wards)
         _remove(root)
 
 

