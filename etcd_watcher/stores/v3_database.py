@@ -22,9 +22,8 @@ import tempfile
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, BinaryIO
 
 import grpc
@@ -33,7 +32,7 @@ from etcd_watcher.errors import EtcdWatcherError, StoreClosed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import bbolt, wire
 from etcd_watcher.stores.v3_connection import Connection
-from etcd_watcher.stores.v3_response import MORE, Whole, varint
+from etcd_watcher.stores.v3_rows import KEY, REVISION, Row, stored_rows
 from etcd_watcher.stores.v3_segments import Piece
 
 __all__ = ["COPY_BYTES", "DatabaseCopy", "Room"]
@@ -54,7 +53,7 @@ PROBATION = 0.25
 """Seconds after which it has to be clear that the copy will come in time."""
 
 PART_BYTES = 64 * 1024
-"""Bytes of changes given at a time: some 500 with small values."""
+"""Bytes of changes given at a time: some 1,000 with small values."""
 
 MAIN = 8
 """Bytes of a key in the database that are the revision; "_" and the place within it follow."""
@@ -62,9 +61,9 @@ MAIN = 8
 TOMBSTONE = 18
 """Bytes of a key that tells of a deletion: it ends with a "t"."""
 
-KEY_VALUE, REVISION = 0x12, 0x18
-"""The byte before each key and value in the answer to a read, and in these the one before the
-revision, which the database has not for a deletion: field 2, and field 3 within it."""
+BLANK = bytes([0x10, 0, 0x20, 0, 0x2A, 0])
+"""Fields 2, 4 and 5 with nothing in them, written out: among puts, a deletion without them would not
+be read together with these (see `v3_rows`)."""
 
 logger = logging.getLogger("etcd_watcher")
 
@@ -195,23 +194,26 @@ class DatabaseCopy:
     def _read(self, database: bbolt.Database) -> Iterator[tuple[Piece, int]]:
         if self._first <= _compacted(database):
             return
-        encode = _Encoder(self._scope)
-        parts: list[bytes] = []
-        size, end = 0, self.reached
-        for keys, values in self._wanted(database):
-            # The last transaction of a leaf may go on in the next one.
-            cut = bisect_left(keys, keys[-1][:MAIN])
-            parts.append(encode(keys[:cut], values[:cut]))
-            size += len(parts[-1])
-            if size > PART_BYTES and cut:
-                yield from self._piece(parts, _revision(keys[cut - 1]))
-                parts, size = [], 0
-            parts.append(encode(keys[cut:], values[cut:]))
-            size += len(parts[-1])
-            end = _revision(keys[-1])
-        yield from self._piece(parts, end)
+        keys: list[bytes] = []
+        values: list[bytes] = []
+        size = 0
+        for more_keys, more_values in self._wanted(database):
+            keys += more_keys
+            values += more_values
+            size += sum(map(len, more_values))
+            if size > PART_BYTES:
+                # The last transaction of a leaf may go on in the next one.
+                cut = bisect_left(keys, keys[-1][:MAIN])
+                if cut:
+                    yield self._piece(keys[:cut], values[:cut])
+                    del keys[:cut], values[:cut]
+                    size = 0
+        if keys:
+            yield self._piece(keys, values)
 
-    def _wanted(self, database: bbolt.Database) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    def _wanted(
+        self, database: bbolt.Database
+    ) -> Iterator[tuple[Sequence[bytes], Sequence[bytes]]]:
         """Give the keys and values with revisions that are wanted, leaf by leaf."""
         first, behind = _main(self._first), _main(self._last + 1)
         for keys, values in database.bucket(b"key").leaves(first):
@@ -221,58 +223,46 @@ class DatabaseCopy:
             if end < len(keys):
                 return
 
-    def _piece(self, parts: list[bytes], end: int) -> Iterator[tuple[Piece, int]]:
+    def _piece(self, keys: list[bytes], values: list[bytes]) -> tuple[Piece, int]:
         """Give what there is up to a revision."""
-        after, self.reached = self.reached, end
-        message = b"".join(parts)
-        if message:
-            changes = Whole(wire.RangeResponse.FromString(message).kvs, len(message))
-            yield Piece(after + 1, end, changes), after
+        after, self.reached = self.reached, _revision(keys[-1])
+        return Piece(after + 1, self.reached, _Stored(keys, values, self._scope)), after
 
 
-class _Encoder:
-    """Puts what the database has for some revisions together to one message.
+class _Stored:
+    """Changes as the database has them. See `v3_segments.Changes`."""
 
-    So the messages within it are all made at once, in C.
-    """
+    def __init__(self, keys: list[bytes], values: list[bytes], scope: KeyRange) -> None:
+        self._keys, self._values, self._scope = keys, values, scope
+        self.count = len(values)
+        self.size = sum(map(len, values))
 
-    def __init__(self, scope: KeyRange) -> None:
-        self._start, self._end = scope.start, scope.end
+    @property
+    def revisions(self) -> int:
+        return len({each[REVISION] for part in self for each in part})
 
-    def __call__(self, keys: list[bytes], values: list[bytes]) -> bytes:
-        parts: list[bytes] = []
-        start, end = self._start, self._end
-        for key, value in zip(keys, values, strict=True):
-            size = value[1]
-            name = value[2 : 2 + size] if size < MORE else _long_name(value)
-            if name < start or (end is not None and name >= end):
-                continue
-            if len(key) == TOMBSTONE:
-                value += bytes([REVISION]) + _varint(_revision(key))  # noqa: PLW2901 - it lacks it
-            parts.append(_head(len(value)))
-            parts.append(value)
-        return b"".join(parts)
+    def __iter__(self) -> Iterator[Iterable[Row]]:
+        rows = stored_rows(self._complete())
+        start, end = self._scope.start, self._scope.end
+        if end is None:
+            yield [row for row in rows if start <= row[KEY]]
+        else:
+            yield [row for row in rows if start <= row[KEY] < end]
 
-
-def _long_name(value: bytes) -> bytes:
-    """Give the key in what the database has for a revision, where it has more than 127 bytes."""
-    size, begin = varint(value, 1)
-    return value[begin : begin + size]
-
-
-@lru_cache(maxsize=1024)
-def _head(size: int) -> bytes:
-    """Give what comes before a key and its value in the answer to a read."""
-    return bytes([KEY_VALUE]) + _varint(size)
+    def _complete(self) -> list[bytes]:
+        """Give the values, those of deletions with what the database has not."""
+        keys, values = self._keys, self._values
+        if max(map(len, keys)) < TOMBSTONE:
+            return values
+        return [
+            value if len(key) < TOMBSTONE else value + _lacking(_revision(key))
+            for key, value in zip(keys, values, strict=True)
+        ]
 
 
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number >= MORE:
-        encoded.append(number & (MORE - 1) | MORE)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+def _lacking(revision: int) -> bytes:
+    """Give what is to follow the key of a deletion, for a whole `wire.KeyValue`."""
+    return bytes(wire.KeyValue(mod_revision=revision).SerializeToString()) + BLANK
 
 
 def _compacted(database: bbolt.Database) -> int:

@@ -35,6 +35,7 @@ from etcd_watcher.stores.v3_knocks import KNOCK, KNOCK_EVERY, Knocks
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import cancel, create
 from etcd_watcher.stores.v3_response import FULL, Response, Unread, Whole
+from etcd_watcher.stores.v3_rows import REVISION, Row
 from etcd_watcher.stores.v3_segments import Piece, Plan, last_revision
 
 __all__ = ["WATCHERS", "Segments"]
@@ -106,7 +107,7 @@ class Segments:
         """Where the watchers begin that the server has not acknowledged yet; it does so in order."""
         self._watching: dict[int, int] = {}
         """Where the others begin, by the server's number for each."""
-        self._parts: list[Any] = []
+        self._parts: list[Row] = []
         """The changes of a revision of which more may come in the next fragment."""
         self._in_hand = 0
         """Bytes of the piece that the reader has."""
@@ -324,7 +325,7 @@ class Segments:
             whole = whole[: len(whole) - len(self._parts)]
             if not whole:
                 return
-            piece = Piece(start, whole[-1].mod_revision, Whole(whole, changes.size))
+            piece = Piece(start, whole[-1][REVISION], Whole(whole, changes.size))
         else:
             piece = Piece(start, changes.last_revision, changes)
         if head.fragment:

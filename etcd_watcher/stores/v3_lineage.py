@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etcd_watcher.errors import Compacted, RequestRejected
@@ -12,6 +12,7 @@ from etcd_watcher.event import EVENT_OVERHEAD, Event, EventType
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3_events import ended, mark_expired
 from etcd_watcher.stores.v3_response import CHANGE_BYTES
+from etcd_watcher.stores.v3_rows import Row
 
 if TYPE_CHECKING:
     from etcd_watcher.stores.v3_connection import Connection
@@ -24,9 +25,6 @@ VALUE_ANSWER = 5.0
 
 VALUES_AT_ONCE = 16
 """Values asked for at one time. Each may have 1.5 MB."""
-
-FIELDS = attrgetter("key", "value", "mod_revision", "create_revision", "version", "lease")
-"""Of a key and its value on the wire, in the order in which `Lineage.decode` has them."""
 
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
@@ -130,23 +128,17 @@ class Lineage:
         """Leases that are known to have ended. A dead lease stays dead, but its number may be given
         again: a live watch has `forget_leases`."""
 
-    def decode(self, changes: Iterable[Any], after: int, last: int) -> list[Event]:
+    def decode(self, changes: Iterable[Row], after: int, last: int) -> list[Event]:
         """Make events of the changes with revisions `after` + 1 to `last`.
 
         They must come behind those of the call before, with none left out.
-
-        Parameters
-        ----------
-        changes : iterable of wire.KeyValue
-            What each of them made of its key; a deletion has no version.
         """
         put, delete, no, new = EventType.PUT, EventType.DELETE, False, tuple.__new__
         known = self._known
         events: list[Event] = []
         unknown: list[int] = []
         leases: set[int] = set()
-        # All fields at once take 0.2 us less than one by one.
-        for key, value, revision, created, version, lease in map(FIELDS, changes):
+        for key, value, revision, created, version, lease in changes:
             if revision <= after:
                 continue
             if revision > last:

@@ -7,11 +7,11 @@ gRPC has of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.v3_rows import REVISION, Row, told_rows
 
 __all__ = ["CHANGE", "CHANGE_BYTES", "FULL", "MORE", "Response", "Unread", "Whole", "varint"]
 
@@ -46,17 +46,17 @@ class Unread:
 
     def __init__(self, message: bytes, begin: int) -> None:
         self._message = message
-        self._begins: list[int] = []
-        """Where each part of it begins: at a change."""
+        self._parts: list[tuple[int, int, int]] = []
+        """Where each part of it begins and ends, and how many changes it has."""
         self.count = self.last_revision = 0
         self.size = len(message)
         if begin < self.size:
             self._divide(message, begin)
 
     def _divide(self, message: bytes, position: int) -> None:
-        end, count, last = len(message), 0, position
+        end, last = len(message), position
         while position < end:
-            self._begins.append(position)
+            count, begin = 0, position
             stop = min(end, position + PART_BYTES)
             while position < stop:
                 last = position
@@ -68,32 +68,33 @@ class Unread:
                     position += 3 + length - MORE + (high << 7)
                 else:
                     position = _behind(message, position)
-        self.count = count
-        self.last_revision = int(_changes(message[last:])[-1].kv.mod_revision)
+            self._parts.append((begin, position, count))
+            self.count += count
+        *_, last_row = told_rows(message[last:], 1)
+        self.last_revision = last_row[REVISION]
 
     @property
     def revisions(self) -> int:
-        return len({each.mod_revision for part in self for each in part})
+        return len({each[REVISION] for part in self for each in part})
 
-    def __iter__(self) -> Iterator[Sequence[Any]]:
-        message = self._message
-        for begin, end in pairwise([*self._begins, len(message)]):
-            yield [each.kv for each in _changes(message[begin:end])]
+    def __iter__(self) -> Iterator[Iterable[Row]]:
+        for begin, end, count in self._parts:
+            yield told_rows(self._message[begin:end], count)
 
 
 class Whole:
-    """Changes that are messages already. See `v3_segments.Changes`."""
+    """Changes that are rows already. See `v3_segments.Changes`."""
 
-    def __init__(self, changes: Sequence[Any], size: int) -> None:
+    def __init__(self, changes: Sequence[Row], size: int) -> None:
         self._changes = changes
         self.count = len(changes)
         self.size = size + CHANGE_BYTES * len(changes)
 
     @property
     def revisions(self) -> int:
-        return len({each.mod_revision for each in self._changes})
+        return len({each[REVISION] for each in self._changes})
 
-    def __iter__(self) -> Iterator[Sequence[Any]]:
+    def __iter__(self) -> Iterator[Iterable[Row]]:
         yield self._changes
 
 
@@ -116,11 +117,6 @@ class Response:
             begin = _behind(message, begin)
         self.head: Any = wire.WatchResponse.FromString(message[:begin])
         self.changes = Unread(message, begin)
-
-
-def _changes(part: bytes) -> Sequence[Any]:
-    changes: Sequence[Any] = wire.WatchResponse.FromString(part).events
-    return changes
 
 
 def _behind(message: bytes, position: int) -> int:

@@ -9,18 +9,18 @@ once. Where a piece was *expected* to end plays no part in it.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Protocol
+
+from etcd_watcher.stores.v3_rows import REVISION, Row
 
 __all__ = ["Changes", "Piece", "Plan", "last_revision"]
 
 
 class Changes(Protocol):
-    """Changes in revision order, each as what it made of its key: a `wire.KeyValue`.
-
-    A deletion has no version. Iterating gives some at a time.
+    """Changes in revision order. Iterating gives the rows of some at a time.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Changes(Protocol):
     @property
     def revisions(self) -> int: ...
 
-    def __iter__(self) -> Iterator[Sequence[Any]]: ...
+    def __iter__(self) -> Iterator[Iterable[Row]]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -177,8 +177,8 @@ class Plan:
             yield position, self.last
 
 
-def last_revision(changes: list[Any]) -> list[Any]:
+def last_revision(changes: list[Row]) -> list[Row]:
     """Give the changes at the end that are of one revision."""
-    last = changes[-1].mod_revision
-    first = next(index for index, each in enumerate(changes) if each.mod_revision == last)
+    last = changes[-1][REVISION]
+    first = next(index for index, each in enumerate(changes) if each[REVISION] == last)
     return changes[first:]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from etcd_watcher.stores.v3_events import decode
 from etcd_watcher.stores.v3_lineage import Lineage
+from etcd_watcher.stores.v3_rows import rows
 from etcd_watcher.stores.v3_survey import Survey
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Values:
         if part.lineage is None:
             return decode(changes, part.given, self._connection)
         part.lineage.forget_leases()
-        return part.lineage.decode([each.kv for each in changes], part.given, sys.maxsize)
+        return part.lineage.decode(rows(each.kv for each in changes), part.given, sys.maxsize)
 
     def learn(self, part: Part, events: Sequence[Event]) -> bool:
         """Take note of what a part has just given.

@@ -21,6 +21,8 @@ __all__ = [
     "Compare",
     "DeleteRangeRequest",
     "DeleteRangeResponse",
+    "KeyValue",
+    "KeyValues",
     "LeaseGrantRequest",
     "LeaseGrantResponse",
     "LeaseRevokeRequest",
@@ -49,6 +51,7 @@ __all__ = [
     "WatchProgressRequest",
     "WatchRequest",
     "WatchResponse",
+    "WatchResponses",
 ]
 
 _PACKAGE = "etcd_watcher.wire"
@@ -76,6 +79,13 @@ _MESSAGES = {
         "header:1:Header watch_id:2:int64 created:3:bool canceled:4:bool "
         "compact_revision:5:int64 cancel_reason:6:string fragment:7:bool events:11:*Change"
     ),
+    # These three are ours: how `v3_rows` reads many of etcd's key-values, or changes, as one.
+    "KeyValues": (
+        "key:1:*bytes create_revision:2:*int64 mod_revision:3:*int64 version:4:*int64 "
+        "value:5:*bytes lease:6:*int64"
+    ),
+    "Changes": "kv:2:KeyValues",
+    "WatchResponses": "events:11:Changes",
     # sort_order: 0 none, 1 ascending, 2 descending; sort_target: 0 key, 3 mod_revision.
     "RangeRequest": (
         "key:1:bytes range_end:2:bytes limit:3:int64 revision:4:int64 sort_order:5:int32 "
@@ -160,6 +170,8 @@ AuthenticateResponse = _message("AuthenticateResponse")
 Compare = _message("Compare")
 DeleteRangeRequest = _message("DeleteRangeRequest")
 DeleteRangeResponse = _message("DeleteRangeResponse")
+KeyValue = _message("KeyValue")
+KeyValues = _message("KeyValues")
 LeaseGrantRequest = _message("LeaseGrantRequest")
 LeaseGrantResponse = _message("LeaseGrantResponse")
 LeaseRevokeRequest = _message("LeaseRevokeRequest")
@@ -188,3 +200,4 @@ WatchCreateRequest = _message("WatchCreateRequest")
 WatchProgressRequest = _message("WatchProgressRequest")
 WatchRequest = _message("WatchRequest")
 WatchResponse = _message("WatchResponse")
+WatchResponses = _message("WatchResponses")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from etcd_watcher.stores import v3_response, wire
 from etcd_watcher.stores.v3_response import Response, Unread
+from etcd_watcher.stores.v3_rows import rows
 
 
 def response(sizes: list[int], **head: Any) -> Any:
@@ -35,7 +36,8 @@ def parts(changes: Unread) -> list[Any]:
 def test_in_parts_it_tells_the_same(sizes: list[int], watch_id: int, fragment: bool) -> None:  # noqa: FBT001
     made = response(sizes, watch_id=watch_id, fragment=fragment, header={"revision": 2**40})
     read = Response(made.SerializeToString())
-    assert list(itertools.chain.from_iterable(read.changes)) == [each.kv for each in made.events]
+    told = list(itertools.chain.from_iterable(read.changes))
+    assert told == list(rows(each.kv for each in made.events))
     assert read.changes.count == len(sizes)
     assert read.changes.revisions == len({each.kv.mod_revision for each in made.events})
     assert read.changes.last_revision == (made.events[-1].kv.mod_revision if sizes else 0)
