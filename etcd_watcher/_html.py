@@ -13,7 +13,7 @@ from etcd_watcher.table import one_line, plural
 if TYPE_CHECKING:
     from etcd_watcher.journal import Journal, Record
 
-__all__ = ["card_html", "event_html", "journal_html", "table_html", "watcher_html"]
+__all__ = ["card_html", "code", "event_html", "journal_html", "table_html", "text", "watcher_html"]
 
 SIGNS = {"created": "+", "modified": "±", "deleted": "✕", "expired": "✕"}
 

@@ -11,6 +11,8 @@ from etcd_watcher.table import one_line
 __all__ = [
     "Key",
     "Keys",
+    "check_history_copy",
+    "check_history_watchers",
     "check_key",
     "check_last_revision",
     "check_limit",

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from operator import length_hint
 
+import etcd_watcher.onlooker as onlookers
 from etcd_watcher.event import Event
-from etcd_watcher.mailbox import SLOW, Mailbox, attended
+from etcd_watcher.mailbox import SLOW, Mailbox
 from etcd_watcher.pool import Told, give_up
 
 __all__ = ["Bundle", "FanOut"]
@@ -105,13 +106,13 @@ class FanOut:
         Whether one was slow of several that were timed together.
         """
         event, waiting = self.event, self.waiting
-        onlooker = attended()
+        attended = onlookers.present is not None
         one_by_one = suspicious or self.left <= TIMED_TOGETHER
         suspicious = False
         now = time.perf_counter()
         while self.left:
             for subscription, mailbox in islice(waiting, TIMED_TOGETHER):
-                if onlooker or mailbox.closed or subscription.ended:
+                if attended or mailbox.closed or subscription.ended:
                     _call_for(mailbox, mailbox.tell, event, subscription)
                 else:
                     try:

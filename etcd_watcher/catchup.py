@@ -11,7 +11,9 @@ from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox, logger
+from etcd_watcher.lagging import fill
+from etcd_watcher.log import logger
+from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox
 from etcd_watcher.resync import bridge
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.history import replay
@@ -85,7 +87,7 @@ class CatchUp:
                 del self._histories[mailbox]
                 mailbox.lag_from = last + 1
             else:
-                self._demux.fill(mailbox, events, scope)
+                fill(mailbox, events, scope)
                 mailbox.lag_from = events[-1].revision + 1
 
     def _skip(self, mailbox: Mailbox, lost: Compacted) -> None:
@@ -105,7 +107,7 @@ class CatchUp:
                 self._demux.journal.append([gap])
                 mailbox.delivery.gaps.append(gap)
                 mailbox.stand_in(gap)
-            self._demux.fill(mailbox, events)
+            fill(mailbox, events)
             mailbox.lag_from = snapshot.revision + 1
         if gap is not None:
             logger.warning("%s fell behind the server's history: %r", shown(mailbox.who), gap)

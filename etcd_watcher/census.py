@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import ConnectionFailed, RequestRejected, StoreClosed
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.mailbox import logger
+from etcd_watcher.log import logger
 from etcd_watcher.stores.base import Store
 
 __all__ = ["Census"]

@@ -5,24 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from itertools import repeat
 
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.lagging import end_lag, refill
 from etcd_watcher.lives import Lives
-from etcd_watcher.mailbox import MAILBOX_BYTES, Mailbox, logger, room_for
+from etcd_watcher.log import logger
+from etcd_watcher.mailbox import Mailbox, room_for
 from etcd_watcher.pool import Pool, Told
 from etcd_watcher.relay import Relieved
 from etcd_watcher.router import Router
 from etcd_watcher.stores.base import Batch
-from etcd_watcher.subscriber import shown
 
 __all__ = ["Demux"]
-
-REST = 10_000
-"""Records that a mailbox is given at a time of what the journal has of replaced data."""
-
 
 FEW = 16
 """Events and mailboxes up to which those who empty them go first, or the feed's thread does it."""
@@ -244,8 +240,8 @@ class Demux:
         Who lagged is given what the journal still has of the old data, and a `Gap` for the rest.
         """
         with self.lock:
-            for mailbox in self._boxes():
-                self._end_lag(mailbox)
+            for mailbox in self.mailboxes():
+                end_lag(mailbox, self.journal, self.complete)
                 mailbox.begin_anew()
             for route in self.router:
                 route.start = 0
@@ -256,20 +252,11 @@ class Demux:
             self._lagging.clear()
             self.journal.begin_anew()
 
-    def _boxes(self) -> dict[Mailbox, None]:
-        return {box: None for route in self.router for _, box in route.subscriptions}
-
-    def _end_lag(self, mailbox: Mailbox) -> None:
-        start = mailbox.lag_from
-        while mailbox.lag_from is not None and self.refill_from_journal(mailbox, REST):
-            pass
-        if mailbox.lag_from is None or start is None:
-            return
-        last = max(start, self.complete)
-        gap = Gap(start, last, "the server's data was replaced", shown(mailbox.who))
-        self.journal.append([gap])
-        mailbox.delivery.gaps.append(gap)
-        mailbox.lag_from = None
+    def mailboxes(self) -> list[Mailbox]:
+        """Give every mailbox there is, those of streams too."""
+        with self.lock:
+            found = (box for route in self.router for _, box in route.subscriptions)
+            return list(dict.fromkeys(found))
 
     def forget(self, scope: KeyRange) -> None:
         """Forget what exists in a range, where it is not watched any more in another way."""
@@ -327,74 +314,12 @@ class Demux:
             self.pool.schedule(for_workers)
 
     def refill_from_journal(self, mailbox: Mailbox, limit: int) -> bool:
-        """Give a lagging mailbox its next events from the journal, and make it live at the end.
-
-        Returns False when the journal no longer has them, or never had.
-        """
+        """Give a lagging mailbox its next events from the journal: see `lagging.refill`."""
         with self.lock:
-            start = mailbox.lag_from
-            if start is None:
-                return True
-            if start < mailbox.covered_from or start <= self.journal.forgotten:
-                return False
-            # What is taken out stays here when the journal has forgotten it.
-            average = self.journal.size // max(1, len(self.journal))
-            limit = min(limit, max(1, MAILBOX_BYTES // max(1, average)))
-            records, at_end = self.journal.since(start, limit)
-            while not at_end and self._is_resync(records[-1]):
-                # What brings every key to its true value is told whole, or not at all.
-                more, at_end = self.journal.since(self.journal_revision(records) + 1, limit)
-                records += more
-            self.fill(mailbox, [each for each in records if isinstance(each, Event)])
-            mailbox.lag_from = None if at_end else self.journal_revision(records) + 1
-            if at_end:
-                # History may have told what the feed has still to come to.
-                for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
-                    subscription.start = max(subscription.start, start - 1)
-            return True
-
-    @staticmethod
-    def _is_resync(record: Event | Gap | Status) -> bool:
-        return isinstance(record, Event) and record.synthetic
-
-    @staticmethod
-    def fill(mailbox: Mailbox, events: Sequence[Event], scope: KeyRange | None = None) -> None:
-        """Put events in a lagging mailbox, past its bound where a batch is larger.
-
-        With `scope` they are in revision order, and all of that range.
-        """
-        if len(mailbox) == 1:
-            # Mostly one key or prefix: without a call for each event, five times as fast.
-            (subscription,) = (*mailbox.exact.values(), *mailbox.prefixes)
-            if subscription.scope == scope and events and events[0].revision > subscription.start:
-                mailbox.queue.extend(zip(events, repeat(subscription)))  # ten times
-                return
-            start, end, after = subscription.scope.start, subscription.scope.end, subscription.start
-            mailbox.queue.extend(
-                [
-                    (event, subscription)
-                    for event in events
-                    if event.revision > after
-                    and start <= event.raw_key
-                    and (end is None or event.raw_key < end)
-                ]
-            )
-            return
-        mailbox.queue.extend(
-            (event, subscription) for event in events for subscription in mailbox.match(event)
-        )
-
-    @staticmethod
-    def journal_revision(records: Sequence[Event | Gap | Status]) -> int:
-        """Give the newest revision among records of a journal."""
-        return max(
-            (each.revision if isinstance(each, Event) else each.first)
-            for each in records
-            if not isinstance(each, Status)
-        )
+            return refill(mailbox, self.journal, limit)
 
     def scope_of(self, mailbox: Mailbox) -> KeyRange | None:
         """Give the hull of what a mailbox asks for; None when it asks for nothing any more."""
         with self.lock:
-            scopes = [each.scope for each in (*mailbox.exact.values(), *mailbox.prefixes)]
+            scopes = [each.scope for each in mailbox.subscriptions]
         return KeyRange.hull(scopes) if scopes else None

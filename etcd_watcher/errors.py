@@ -9,6 +9,7 @@ from typing import Self
 from etcd_watcher.blame import short_traceback
 
 __all__ = [
+    "START_ONE",
     "ApiNotServed",
     "BadRecording",
     "Compacted",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from etcd_watcher.keys import to_text
 from etcd_watcher.table import one_line
 
-__all__ = ["Event", "EventType", "Gap", "Record", "Status", "kind_of"]
+__all__ = ["EVENT_OVERHEAD", "Event", "EventType", "Gap", "Record", "Status", "kind_of"]
 
 
 class EventType(enum.Enum):

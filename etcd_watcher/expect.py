@@ -17,7 +17,17 @@ from etcd_watcher.event import Event, EventType
 from etcd_watcher.keys import to_bytes, to_text
 from etcd_watcher.table import one_line
 
-__all__ = ["AnyOrder", "Change", "any_order", "changed", "deleted", "described", "expired", "put"]
+__all__ = [
+    "AnyOrder",
+    "Change",
+    "Objection",
+    "any_order",
+    "changed",
+    "deleted",
+    "described",
+    "expired",
+    "put",
+]
 
 
 class _Anything(Enum):

@@ -17,7 +17,7 @@ from etcd_watcher.errors import (
 )
 from etcd_watcher.event import Status
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.mailbox import logger
+from etcd_watcher.log import logger
 from etcd_watcher.reach import Reach
 from etcd_watcher.relay import Readers, Relieved
 from etcd_watcher.resync import resync

@@ -24,7 +24,7 @@ from etcd_watcher.table import plural
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cursor", "Journal", "Record"]
+__all__ = ["Cursor", "Journal", "Record", "flat_range"]
 
 CUT_FROM = 1000
 """Forgotten records up to which the lists are not worth cutting."""

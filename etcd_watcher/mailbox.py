@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 import traceback
 from collections import deque
@@ -14,13 +13,22 @@ from contextvars import Context, ContextVar
 from types import CoroutineType
 from typing import Any, Protocol
 
+import etcd_watcher.onlooker as onlookers
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.onlooker import Onlooker
+from etcd_watcher.log import logger
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
 
-__all__ = ["DELIVERING", "MAILBOX_EVENTS", "Mailbox", "Refill", "attend", "attended", "room_for"]
+__all__ = [
+    "DELIVERING",
+    "MAILBOX_BYTES",
+    "MAILBOX_EVENTS",
+    "SLOW",
+    "Mailbox",
+    "Refill",
+    "room_for",
+]
 
 MAILBOX_EVENTS = 2048
 """Events that a mailbox holds before its subscriber counts as lagging. They are the journal's own
@@ -52,8 +60,6 @@ UNAWAITED = (
     "itself, in a running event loop\n"
 )
 
-logger = logging.getLogger("etcd_watcher")
-
 
 def room_for(event: Event) -> int:
     """Give how many events such as this one a mailbox holds."""
@@ -70,20 +76,6 @@ class Refill(Protocol):
         It may block, and raises what ends the mailbox.
         """
         ...
-
-
-_onlooker: Onlooker | None = None
-
-
-def attend(onlooker: Onlooker | None) -> None:
-    """Have one onlooker stand by from now on, in the whole process; None for none."""
-    global _onlooker  # noqa: PLW0603 - output is the process's, too: sys.stdout is one
-    _onlooker = onlooker
-
-
-def attended() -> bool:
-    """Tell whether an onlooker stands by."""
-    return _onlooker is not None
 
 
 def _context_of(mailbox: Mailbox) -> Context:
@@ -156,6 +148,11 @@ class Mailbox:
 
     def __len__(self) -> int:
         return len(self.exact) + len(self.prefixes)
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """What we ask for: exact keys, then prefixes."""
+        return [*self.exact.values(), *self.prefixes]
 
     def add(self, subscription: Subscription) -> None:
         """Ask for one more key or prefix."""
@@ -304,7 +301,7 @@ class Mailbox:
         """Call one callback, of whom still wants to be told."""
         if subscription.ended or self.closed:
             return
-        onlooker = _onlooker
+        onlooker = onlookers.present
         if onlooker is not None:
             onlooker.begin(self)
         try:
@@ -329,7 +326,8 @@ class Mailbox:
         text = text or traceback.format_exc()
         self.delivery.failed += 1
         self.delivery.last_error = text
-        if _onlooker is not None and _onlooker.failed(self, text):
+        onlooker = onlookers.present
+        if onlooker is not None and onlooker.failed(self, text):
             return
         if text not in self._shown and len(self._shown) < ERRORS_SHOWN:
             self._shown.add(text)
@@ -374,7 +372,7 @@ class Mailbox:
             self.busy = event.revision
             if self.closed or subscription.ended:
                 continue
-            onlooker = _onlooker
+            onlooker = onlookers.present
             if onlooker is not None:
                 onlooker.begin(self)
             try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from etcd_watcher.mailbox import Mailbox
 
-__all__ = ["Onlooker"]
+__all__ = ["Onlooker", "attend"]
 
 
 class Onlooker(Protocol):
@@ -32,3 +32,13 @@ class Onlooker(Protocol):
         went wrong.
         """
         ...
+
+
+present: Onlooker | None = None
+"""Who stands by, in the whole process; None for nobody. Read where callbacks are called."""
+
+
+def attend(onlooker: Onlooker | None) -> None:
+    """Have one onlooker stand by from now on, in the whole process; None for none."""
+    global present  # noqa: PLW0603 - output is the process's, too: sys.stdout is one
+    present = onlooker

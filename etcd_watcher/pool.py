@@ -10,14 +10,14 @@ from typing import Protocol
 
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.event import Event
-from etcd_watcher.mailbox import Mailbox, logger
+from etcd_watcher.log import logger
+from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.subscriber import Subscription
 
 __all__ = ["LOOP_LOOK", "Pool", "Told", "await_settled", "give_up"]
 
 LOOP_LOOK = 0.1
 """Seconds between two looks whether an event loop that has callbacks to run was closed."""
-
 
 Told = tuple[Subscription, Mailbox]
 """A subscription that an event belongs to, and whose it is."""

@@ -64,10 +64,10 @@ class Registry:
         self._recurring: dict[Hashable, tuple[int, Mailbox]] = {}
         """By the name under which a notebook makes the same subscriber again, with the cell."""
         self._watched: tuple[WatchedKey, ...] | None = None
+        """What `watched` gave last; None since something has changed."""
         self._api = store.replay.recording.api if isinstance(store, ReplayStore) else store.api
         self._header = (0, Header(self._api))
-        """What a recording begins with, and the state of the router that it tells of."""
-        """What `watched` gave last; None since something has changed."""
+        """What a recording begins with, behind the state of the router that it tells of."""
         self.orphans: deque[Callable[[], None]] = deque()
         """Ends of streams that were collected. The collector may run with any lock held, so it
         only appends here; `sweep` does the rest."""
@@ -274,7 +274,7 @@ class Registry:
     def end(self, mailbox: Mailbox) -> None:
         """End all that a mailbox is subscribed to."""
         with self._demux.lock:
-            for subscription in [*mailbox.exact.values(), *mailbox.prefixes]:
+            for subscription in mailbox.subscriptions:
                 route = self._demux.router.find(subscription.scope, prefix=subscription.prefix)
                 if route is not None:
                     self._unsubscribe(route, subscription)
@@ -347,10 +347,7 @@ class Registry:
 
     def mailboxes(self) -> list[Mailbox]:
         """Give every mailbox there is, those of streams too."""
-        with self._demux.lock:
-            return list(
-                {box: None for route in self._demux.router for _, box in route.subscriptions}
-            )
+        return self._demux.mailboxes()
 
 
 def subscribers(route: Route) -> list[object]:

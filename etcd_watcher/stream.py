@@ -192,7 +192,7 @@ def open_stream(  # noqa: PLR0913 - the parts of a watcher that a stream needs
     if since is not None:
         with demux.lock:  # it is as one that lags behind from there
             mailbox.queue.clear()
-            for subscription in (*mailbox.exact.values(), *mailbox.prefixes):
+            for subscription in mailbox.subscriptions:
                 route = demux.router.find(subscription.scope, prefix=subscription.prefix)
                 began = subscription.start if route is None else route.start
                 mailbox.covered_from = max(mailbox.covered_from, began + 1)

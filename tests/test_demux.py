@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etcd_watcher import demux as demux_module
+from etcd_watcher import lagging
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.event import Event, Gap, Status
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.lagging import fill
 from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.router import Route
 from etcd_watcher.subscriber import Subscription
@@ -295,7 +296,7 @@ def test_what_is_known_to_be_of_a_range_comes_as_what_is_looked_through(
         mailbox = Mailbox("who", lambda _: None, None)
         subscription = Subscription("k/", KeyRange.of_prefix(of), prefix=True, start=start)
         mailbox.add(subscription)
-        Demux.fill(mailbox, events, known)
+        fill(mailbox, events, known)
         queues.append([each for each, _ in mailbox.queue])
     assert queues[0] == queues[1]
     assert len(queues[0]) == (4 - max(1, start)) * (1 if of == b"k/1" else 2)
@@ -334,7 +335,7 @@ def test_a_mailbox_holds_fewer_of_large_events(
 ) -> None:
     monkeypatch.setattr(mailbox_module, "MAILBOX_BYTES", 1000)
     monkeypatch.setattr(mailbox_module, "LARGE", 50)
-    monkeypatch.setattr(demux_module, "MAILBOX_BYTES", 1000)
+    monkeypatch.setattr(lagging, "MAILBOX_BYTES", 1000)
     lags = Counter(demux)
     lags.mailbox.notify = lambda: None
     lags.subscribe(b"k", prefix=False)

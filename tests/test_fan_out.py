@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from etcd_watcher import bundle, dispatch
-from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.bundle import TIMED_TOGETHER
 from etcd_watcher.demux import Demux
 from etcd_watcher.dispatch import MAX_WORKERS, WorkerPool
@@ -22,6 +21,7 @@ from etcd_watcher.event import Event
 from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import DELIVERING, Mailbox
+from etcd_watcher.onlooker import attend
 from etcd_watcher.pool import Pool
 from etcd_watcher.router import Route
 from etcd_watcher.subscriber import Subscription
@@ -355,12 +355,12 @@ def test_who_stands_by_sees_each_begin_and_end(line: Line) -> None:
     line.subscribe(lambda _: None)
     line.subscribe(lambda _: 1 / 0)
     assert weakref.WeakSet(line.mailboxes)  # a board holds them so
-    mailbox_module.attend(Onlooker())
+    attend(Onlooker())
     try:
         line.publish(1)
         line.settle(1)
     finally:
-        mailbox_module.attend(None)
+        attend(None)
     a, b = line.mailboxes
     assert seen == [("begin", a), ("end", a), ("begin", b), ("failed", b), ("end", b)]
 

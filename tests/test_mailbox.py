@@ -16,7 +16,8 @@ from etcd_watcher import mailbox as module
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.mailbox import LOOP_CHUNK, SLICE, Mailbox, attend
+from etcd_watcher.mailbox import LOOP_CHUNK, SLICE, Mailbox
+from etcd_watcher.onlooker import attend
 from etcd_watcher.subscriber import Subscription
 from tests.fake_store import PATIENCE, event
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from etcd_watcher.cli.connection import password_for
 from etcd_watcher.errors import EtcdWatcherError
 
-__all__ = ["environment_for", "need"]
+__all__ = ["become", "environment_for", "need"]
 
 OPTIONS = {
     "endpoints": "ETCDCTL_ENDPOINTS",

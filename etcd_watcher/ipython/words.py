@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from etcd_watcher.errors import EtcdWatcherError
 
-__all__ = ["Misused", "etcd_words", "on_change_words", "understand"]
+__all__ = ["ON_CHANGE_HINT", "USAGE", "Misused", "etcd_words", "on_change_words", "understand"]
 
 USAGE = """\
 %etcd connect [URL…] [--api v2|v3]   make a Watcher, which the magics then use

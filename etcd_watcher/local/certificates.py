@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from etcd_watcher.errors import EtcdWatcherError
 
-__all__ = ["Certificates"]
+__all__ = ["Certificates", "make_signing_keys", "write_secret"]
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
 

@@ -11,7 +11,7 @@ from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local.binary import Binary, clean_environment
 from etcd_watcher.local.guarded import GuardedProcess, Guardian
 
-__all__ = ["EtcdProcess", "PortTaken", "StartFailed"]
+__all__ = ["START_TIMEOUT", "EtcdProcess", "PortTaken", "StartFailed"]
 
 START_TIMEOUT = 20.0
 """Seconds until a server that does not answer counts as failed; it takes about 0.1."""

@@ -23,6 +23,7 @@ __all__ = [
     "NEWEST_VERSION",
     "Header",
     "Keys",
+    "Line",
     "RecordedKey",
     "header_line",
     "keys_line",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from etcd_watcher.event import Event, Gap, Record, Status
+from etcd_watcher.log import logger
 from etcd_watcher.recording.draft import drafted
 from etcd_watcher.recording.format import Header, header_line, keys_line, record_line, record_lines
 from etcd_watcher.recording.load import Content, load
@@ -152,9 +152,7 @@ class Part:
         except OSError as error:
             self.error = error
             self.close()
-            logging.getLogger("etcd_watcher").error(  # noqa: TRY400 - the system's words say it all
-                "%s is recorded no further: %s", self._path.name, error.strerror
-            )
+            logger.error("%s is recorded no further: %s", self._path.name, error.strerror)
 
     @property
     def is_open(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from etcd_watcher.arguments import is_whole
 
-__all__ = ["Playhead", "check_speed", "check_whole"]
+__all__ = ["Playhead", "check_seconds", "check_speed", "check_whole"]
 
 
 def check_speed(speed: object) -> float:

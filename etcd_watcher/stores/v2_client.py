@@ -16,6 +16,7 @@ from etcd_watcher.stores.v2_keys import NO_KEY, Place, is_hidden, quote
 from etcd_watcher.stores.v2_wire import TransportFailed
 
 __all__ = [
+    "NOT_THERE",
     "Client",
     "EmptyAnswer",
     "Listing",

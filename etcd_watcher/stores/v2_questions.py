@@ -16,7 +16,15 @@ from etcd_watcher.stores.base import Cluster, KeyHead, KeyPage, Member, TimeToLi
 from etcd_watcher.stores.v2_client import NOT_THERE, Client, read_index
 from etcd_watcher.stores.v2_keys import NO_KEY, place_of, quote
 
-__all__ = ["compare_and_delete", "compare_and_put", "list_keys", "read_cluster", "time_left"]
+__all__ = [
+    "Ask",
+    "compare_and_delete",
+    "compare_and_put",
+    "list_keys",
+    "read_cluster",
+    "read_newest",
+    "time_left",
+]
 
 T = TypeVar("T")
 

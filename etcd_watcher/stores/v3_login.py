@@ -46,10 +46,6 @@ class Login:
         since the server's check of a password is slow on purpose. At another endpoint nobody waits
         for it: this one may be silent."""
 
-    @property
-    def has_user(self) -> bool:
-        return self._user is not None
-
     def token(self, endpoint: str, log_in: Callable[[], str], timeout: float) -> str | None:
         """Give the token, from a login at an endpoint if need be; None for nobody.
 

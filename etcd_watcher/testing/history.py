@@ -17,7 +17,7 @@ from etcd_watcher.stores.history import replay
 from etcd_watcher.table import plural
 from etcd_watcher.testing.violation import quoted
 
-__all__ = ["ALL", "Change", "History", "Transaction", "event", "put"]
+__all__ = ["ALL", "Change", "History", "Transaction", "event", "only_key", "put"]
 
 ALL = KeyRange.of_prefix(b"")
 """Every key."""

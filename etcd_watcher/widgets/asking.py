@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-from etcd_watcher.mailbox import logger
+from etcd_watcher.log import logger
 from etcd_watcher.widgets.renderer import renderer
 
 __all__ = ["Asker", "asker"]

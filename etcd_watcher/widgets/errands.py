@@ -15,7 +15,7 @@ from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.base import LiveWidget, Message
 from etcd_watcher.widgets.shown_text import escaped_text
 
-__all__ = ["Errands"]
+__all__ = ["Errands", "explain"]
 
 T = TypeVar("T")
 

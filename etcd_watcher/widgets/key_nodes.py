@@ -14,7 +14,7 @@ from etcd_watcher.event import Event, kind_of
 from etcd_watcher.journal import Journal
 from etcd_watcher.widgets.key_listing import BEHIND, Child, Level, child_of
 
-__all__ = ["MOST_CHILDREN", "KeyNode", "KeyNodes", "events_below"]
+__all__ = ["CUT", "MOST_CHILDREN", "KeyNode", "KeyNodes", "events_below"]
 
 MOST_CHILDREN = 300
 """Children of a folder that are shown at first, and that "more" adds."""

@@ -9,7 +9,6 @@ of everything else alone.
 from __future__ import annotations
 
 import base64
-import logging
 import sys
 import threading
 import traceback
@@ -21,7 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from etcd_watcher.mailbox import DELIVERING, Mailbox, attend
+from etcd_watcher.log import logger
+from etcd_watcher.mailbox import DELIVERING, Mailbox
+from etcd_watcher.onlooker import attend
 from etcd_watcher.widgets.detours import Detours
 from etcd_watcher.widgets.figures import begin_figures, show_figures
 from etcd_watcher.widgets.output_tail import OutputTail
@@ -29,8 +30,6 @@ from etcd_watcher.widgets.output_tail import OutputTail
 __all__ = ["Audience", "OutputRouter", "router"]
 
 PACKAGE = str(Path(__file__).parents[1])
-
-logger = logging.getLogger("etcd_watcher")
 
 
 class Audience(Protocol):

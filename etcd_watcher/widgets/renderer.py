@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Protocol
 
-from etcd_watcher.mailbox import logger
+from etcd_watcher.log import logger
 
 __all__ = ["TICK", "Renderer", "View", "renderer"]
 

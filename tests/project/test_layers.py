@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ FLOORS = [
         "_html",
         "interactive",
         "blame",
+        "log",
         "background",
         "endpoints",
         "secret",
@@ -44,6 +46,7 @@ FLOORS = [
     {
         "mailbox",
         "onlooker",
+        "lagging",
         "pool",
         "relay",
         "dispatch",
@@ -114,6 +117,18 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+@cache
+def offers(name: str) -> set[str] | None:
+    """Give what a module of ours has in its `__all__`, and below it; None where it says nothing."""
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    below = {each.stem for each in path.glob("*.py")}
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return below | set(ast.literal_eval(node.value))
+    return None
+
+
 def own(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -142,6 +157,15 @@ def test_the_core_imports_no_notebook_and_no_widget(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_takes_from_another_what_that_one_offers(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("etcd_watcher."):
+            offered = offers(node.module or "")
+            taken = {alias.name for alias in node.names}
+            assert offered is None or taken <= offered, f"{node.module}: say so in its __all__"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_module_is_long(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").count("\n")
     assert lines <= LONGEST
@@ -159,3 +183,4 @@ def test_every_part_is_drawn_in_the_contributors_house() -> None:
 def test_the_rules_are_not_kept_by_looking_at_nothing() -> None:
     assert len(MODULES) >= 20
     assert "etcd_watcher.keys" in imports(PACKAGE / "event.py")
+    assert "KeyRange" in (offers("etcd_watcher.keys") or ())

@@ -182,7 +182,7 @@ class Audience:
     def _begin(self, listener: Listener, mailbox: Mailbox | None, before: int) -> None:
         """Note from where on a listener is told: that is for the watcher to say, within limits."""
         assert mailbox is not None
-        starts = {each.start for each in (*mailbox.exact.values(), *mailbox.prefixes)}
+        starts = {each.start for each in mailbox.subscriptions}
         start = max(starts)
         listener.begun, listener.start = self._newest(), start
         if len(starts) > 1 or not before <= start <= listener.begun:

@@ -387,10 +387,10 @@ def test_when_the_last_board_closes_everything_is_as_it_was(kernel: Kernel) -> N
     kernel.text("ana = person('ana', print); board.close()")
     kernel.text("pass")
     same = kernel.text("""
-        import etcd_watcher.mailbox, inspect
+        import etcd_watcher.onlooker, inspect
         publisher = get_ipython().display_pub
         print("publish" in vars(publisher), "clear_output" in vars(publisher),
-              threading.Thread.start.__module__, etcd_watcher.mailbox._onlooker)
+              threading.Thread.start.__module__, etcd_watcher.onlooker.present)
     """)
     assert same == "False False threading None\n"
     assert kernel.text("put('ana', 'in the cell')") == "in the cell\n"
