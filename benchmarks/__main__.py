@@ -14,9 +14,14 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
+
+import psutil
 
 from benchmarks import report
 from benchmarks.beside import beside, beside_cluster
@@ -32,6 +37,8 @@ from benchmarks.sync import sync
 from benchmarks.v2 import v2
 
 PACKAGE = Path(__file__).parents[1] / "etcd_watcher"
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Workload = Callable[[Size], Iterator[Measurement]]
 
@@ -75,8 +82,27 @@ def main() -> None:
     # As an installed package is, the peers too; else each process would compile ours anew.
     compileall.compile_dir(PACKAGE, quiet=2)
     size = Size(arguments.rounds, arguments.scale)
-    for name in arguments.names or WORKLOADS:
-        _run(name, size, save=arguments.save)
+    for number in SIGNALS:
+        signal.signal(number, _leave)
+    try:
+        for name in arguments.names or WORKLOADS:
+            _run(name, size, save=arguments.save)
+    finally:
+        _end_the_rest()
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    """Unwind: whoever started a server or a way ends it as the exception comes by."""
+    for each in SIGNALS:  # a second one would cut that short
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _end_the_rest() -> None:
+    """End what our threads have under way, which no exception reaches."""
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def _run(name: str, size: Size, *, save: bool) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -104,3 +108,54 @@ def test_one_that_takes_too_long_is_ended_with_what_it_started(etcd: LocalEtcd) 
         follow("etcdctl", etcd.url, "nothing/", 1, timeout=2)
     running = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
     assert not [each for each in running if f"--endpoints={etcd.url}" in each]
+
+
+FOLLOWS_OR_WRITES = re.compile(r"benchmarks\.(ways etcd_watcher live|writing steady)")
+"""Ours waits for its server to come back, once its watch is open; then the writer is started."""
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
+def is_there(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true within 10 s"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_all_that_it_started(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--scale", "0.1", "live"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        started: list[psutil.Process] = []
+
+        def both_are_there() -> bool:
+            started[:] = psutil.Process(process.pid).children(recursive=True)
+            found = {FOLLOWS_OR_WRITES.search(" ".join(cmdline(each))) for each in started}
+            return len({each[0] for each in found if each}) == 2
+
+        try:
+            wait_until(both_are_there)
+            process.send_signal(number)
+            status = process.wait(20)
+            wait_until(lambda: not any(is_there(each) for each in started))
+            assert status == 128 + number
+        finally:
+            process.kill()
+            for each in started:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
