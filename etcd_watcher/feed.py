@@ -6,6 +6,7 @@ import threading
 import time
 
 from etcd_watcher.backoff import LAST_BACKOFF, Backoff
+from etcd_watcher.deadline import seconds_left
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import (
     ConnectionFailed,
@@ -139,7 +140,7 @@ class Feed:
         deadline = time.monotonic() + timeout
         while True:
             seen = self._demux.complete
-            revision = self._store.revision(max(0.001, deadline - time.monotonic()))
+            revision = self._store.revision(seconds_left(deadline))
             with self._state:
                 if revision >= seen:
                     return revision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed
@@ -112,9 +112,9 @@ class TimeMachine:
         while begin <= last:
             try:
                 if begin < first:  # its deletions may be forgotten; what was written is there
-                    found |= self._written_in(scope, begin)
+                    found |= _by_place(self._written_in(scope, begin))
                 for events in self._replay(scope, first, last):
-                    found |= {(each.revision, each.raw_key): each for each in events}
+                    found |= _by_place(events)
             except Compacted as lost:
                 found.clear()
                 first = max(first + 1, lost.whole_from - sure)
@@ -124,13 +124,11 @@ class TimeMachine:
                 break
         return min(first, last + 1)
 
-    def _written_in(self, scope: KeyRange, revision: int) -> dict[tuple[int, bytes], Event]:
+    def _written_in(self, scope: KeyRange, revision: int) -> list[Event]:
+        """Give the puts of a revision of which the store still knows the state."""
         items = self._store.snapshot(scope, revision, self._timeout).items
-        return {
-            (revision, each.raw_key): told(written(each, revision, action="put"))
-            for each in items
-            if each.revision == revision
-        }
+        here = [each for each in items if each.revision == revision]
+        return [told(written(each, revision, action="put")) for each in here]
 
     def _items(self, scope: KeyRange, revision: int) -> Sequence[KeyValue]:
         base = self._bases.get(scope)
@@ -282,6 +280,11 @@ class TimeMachine:
         """Say how far one can go back, by the store or by the journal."""
         known_from = self._known_from(scope)
         return Compacted(oldest if known_from is None else min(oldest, known_from))
+
+
+def _by_place(events: Iterable[Event]) -> dict[tuple[int, bytes], Event]:
+    """Give events by their revision and key: each is one change, whoever told it."""
+    return {(each.revision, each.raw_key): each for each in events}
 
 
 def _reconstruct(

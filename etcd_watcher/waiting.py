@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from etcd_watcher.catchup import RETRY
+from etcd_watcher.deadline import seconds_left
 from etcd_watcher.errors import (
     ConnectionFailed,
     ExpectationFailed,
@@ -32,6 +33,11 @@ __all__ = ["Waiter"]
 
 SHOWN = 5
 """Events that a time-out shows of those that came."""
+
+OTHER_API = (
+    ". This watcher is on v2, which does not see what is written on v3: if that is where the key "
+    'is written, use Watcher(..., api="v3")'
+)
 
 
 class Waiter:
@@ -98,9 +104,9 @@ class Waiter:
         """Ask the server for its newest revision, again while it is away."""
         __tracebackhide__ = True
         while True:
-            remaining = deadline - time.monotonic()
             try:
-                return self._feed.newest_revision(max(0.001, min(self._request_timeout, remaining)))
+                wait = min(self._request_timeout, seconds_left(deadline))
+                return self._feed.newest_revision(wait)
             except StoreClosed:
                 self._check_open()  # else the feed has just turned to another endpoint
             except ConnectionFailed as error:
@@ -260,7 +266,7 @@ class Waiter:
                 return None
             self._check_open()
             if expectation.complete:
-                self.arrive(max(0.001, deadline - time.monotonic()))
+                self.arrive(seconds_left(deadline))
                 settled = True
             elif not self._wait(position, deadline):
                 return self._ending(f"within {timeout:g} s", "before the replay {}")
@@ -272,12 +278,6 @@ class Waiter:
                 if each.place is not None:
                     self._positions[each.scope] = each.place + 1
                     self._expected_to = max(self._expected_to, each.place + 1)
-
-
-OTHER_API = (
-    ". This watcher is on v2, which does not see what is written on v3: if that is where the key "
-    'is written, use Watcher(..., api="v3")'
-)
 
 
 def _story(

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from etcd_watcher.deadline import seconds_left
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import (
     Conflict,
@@ -27,7 +28,7 @@ from etcd_watcher.stores.base import (
     Snapshot,
     TimeToLive,
 )
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
+from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
 from etcd_watcher.stores.v3_database import COPY_BYTES, DatabaseCopy, Room
 from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments

@@ -20,6 +20,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import grpc
 
+from etcd_watcher.deadline import seconds_left
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import (
     ApiNotServed,
@@ -45,7 +46,6 @@ __all__ = [
     "Connection",
     "Metadata",
     "RequestFailed",
-    "seconds_left",
 ]
 
 MESSAGE_BOUND = 64 * 1024 * 1024
@@ -241,10 +241,8 @@ class Connection:
         """Give the token of our user, from a login where there is none yet."""
         try:
             token = self._login.token(self.endpoint, lambda: self._log_in(timeout), timeout)
-        except RequestFailed:
-            raise
-        except ConnectionFailed as error:  # somebody else's login took too long
-            raise self.failed(error.reason, sent=False, late=True) from error
+        except TimeoutError as error:  # somebody else's login took too long
+            raise self.failed(str(error), sent=False, late=True) from error
         return [] if token is None else [("token", token)]
 
     def is_login_over(
@@ -343,11 +341,6 @@ class Connection:
     def close(self) -> None:
         self._closed = True
         self.channel.close()
-
-
-def seconds_left(deadline: float) -> float:
-    """Give the seconds until then, more than none."""
-    return max(0.001, deadline - time.monotonic())
 
 
 def _content(path: str | None) -> bytes | None:

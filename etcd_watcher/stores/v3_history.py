@@ -34,9 +34,10 @@ from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection, Metadata
 from etcd_watcher.stores.v3_knocks import KNOCK, KNOCK_EVERY, Knocks
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import cancel, create
-from etcd_watcher.stores.v3_response import FULL, Response, Unread, Whole
+from etcd_watcher.stores.v3_response import Response, Unread, Whole
 from etcd_watcher.stores.v3_rows import REVISION, Row
 from etcd_watcher.stores.v3_segments import Piece, Plan, last_revision
+from etcd_watcher.stores.v3_target import CATCH_UP_REVISIONS as FULL
 
 __all__ = ["WATCHERS", "Segments"]
 
@@ -98,7 +99,7 @@ class Segments:
         self._growth = watchers
         """How many times as many the one after that may have."""
         self._span = FULL
-        """Revisions of a segment: what a full response has lately spanned."""
+        """Revisions of a segment: what a full response has lately spanned, and at first a guess."""
         self._spans: list[int] = []
         """What those of the present window spanned."""
         self._newest: Piece | None = None
@@ -268,9 +269,8 @@ class Segments:
             start = max(1, missing - self._overlap)
             self._knocks.begin_anew()
             self._asked.append(start)
-            self._outbox.put(
-                create(self._scope, start - 1, prev_values=False, fragment=self._in_fragments)
-            )
+            request = create(self._scope, start - 1, prev_values=False, fragment=self._in_fragments)
+            self._outbox.put(request)
 
     def _receive(self, response: Response) -> None:
         self._received += 1

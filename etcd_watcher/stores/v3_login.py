@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from etcd_watcher.errors import ConnectionFailed
-
 __all__ = ["LOGIN_OVER", "LOGIN_TRIES", "Login", "is_old_token"]
 
 LOGIN_TRIES = 4
@@ -51,7 +49,7 @@ class Login:
 
         Raises
         ------
-        ConnectionFailed
+        TimeoutError
             Another thread's login there is not done within `timeout` seconds. And what `log_in`
             raises.
         """
@@ -59,7 +57,7 @@ class Login:
             return None
         with self._state:
             if not self._state.wait_for(lambda: self._can_go_on(endpoint), timeout):
-                raise ConnectionFailed("no answer to the login in time")
+                raise TimeoutError("no answer to the login in time")
             if self._token is not None:
                 return self._token
             self._asked.add(endpoint)

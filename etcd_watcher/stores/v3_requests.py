@@ -6,16 +6,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from etcd_watcher.deadline import seconds_left
 from etcd_watcher.errors import ConnectionFailed, StoreClosed
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3_absences import Absences
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed, seconds_left
+from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
 
 __all__ = ["Requests"]
+
+Beside = TypeVar("Beside", Connection, "Requests")
 
 FOR_ANSWER = 0.8
 """The part of the time for an endpoint in which it has to answer; the rest is to find out why not."""
@@ -218,7 +222,7 @@ class Requests:
         while left and (remaining := deadline - time.monotonic()) > 0:
             until = time.monotonic() + remaining / len(left)
             endpoint = left.popleft()
-            with self._beside(endpoint) as connection:
+            with self._beside(partial(self._connect, endpoint)) as connection:
                 try:
                     answer = made.make(connection, deadline if made.writes else until, until, until)
                 except RequestFailed as error:
@@ -230,33 +234,24 @@ class Requests:
                     return answer
         raise ConnectionFailed.to_each(reasons | dict.fromkeys(left, "no time was left to ask it"))
 
-    @contextmanager
-    def apart(self) -> Iterator[Requests]:
+    def apart(self) -> AbstractContextManager[Requests]:
         """Give requests like these, on connections of their own, for what would hold up others."""
-        made = Requests(self.in_turn(), self._connect, self._absences)
+        return self._beside(lambda: Requests(self.in_turn(), self._connect, self._absences))
+
+    @contextmanager
+    def _beside(self, make: Callable[[], Beside]) -> Iterator[Beside]:
+        """Have something beside the connection in use; it ends with us at the latest."""
         with self._lock:
             if self._closed:
                 raise StoreClosed("this store is closed")
+            made = make()
             self._others.add(made)
         try:
             yield made
         finally:
-            self._others.discard(made)
+            with self._lock:
+                self._others.discard(made)
             made.close()
-
-    @contextmanager
-    def _beside(self, endpoint: str) -> Iterator[Connection]:
-        """Connect to an endpoint for one request, beside the connection in use."""
-        with self._lock:
-            if self._closed:
-                raise StoreClosed("this store is closed")
-            connection = self._connect(endpoint)
-            self._others.add(connection)
-        try:
-            yield connection
-        finally:
-            self._others.discard(connection)
-            connection.close()
 
 
 @dataclass(frozen=True, slots=True)

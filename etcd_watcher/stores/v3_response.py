@@ -13,11 +13,7 @@ from typing import Any
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3_rows import REVISION, Row, told_rows
 
-__all__ = ["CHANGE", "CHANGE_BYTES", "FULL", "MORE", "Response", "Unread", "Whole", "varint"]
-
-FULL = 1000
-"""Revisions of our range in one response to a watcher that is behind (`watchBatchMaxRevs` in etcd's
-mvcc). A guess at how long a segment should be, no more: what is complete, pieces tell themselves."""
+__all__ = ["CHANGE", "CHANGE_BYTES", "MORE", "Response", "Unread", "Whole", "varint"]
 
 PART_BYTES = 64 * 1024
 """Bytes of which messages are made at a time: some 500 changes with values of 100 bytes."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from etcd_watcher.stores.v3_lineage import Lineage
     from etcd_watcher.stores.v3_survey import Survey
 
-__all__ = ["Part", "Target", "is_history"]
+__all__ = ["CATCH_UP_REVISIONS", "Part", "Target", "is_history"]
 
 CATCH_UP_REVISIONS = 1000
-"""The server feeds a watcher that is behind this many revisions at a time
+"""The server feeds a watcher that is behind this many revisions of its range at a time
 (`watchBatchMaxRevs` in etcd's mvcc); a response with fewer reaches to its header's revision."""
 
 EARLY_BYTES = 8 * 1024 * 1024

@@ -26,6 +26,7 @@ FLOORS = [
         "interactive",
         "blame",
         "log",
+        "deadline",
         "background",
         "endpoints",
         "secret",

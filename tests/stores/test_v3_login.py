@@ -89,7 +89,7 @@ def silent() -> Iterator[Login]:
 
 
 def test_who_waits_too_long_for_anothers_login_is_told(silent: Login) -> None:
-    with pytest.raises(ConnectionFailed, match="no answer to the login"):
+    with pytest.raises(TimeoutError, match="no answer to the login"):
         silent.token(HERE, lambda: "another", 0.01)
 
 
