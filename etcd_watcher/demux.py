@@ -74,6 +74,8 @@ class Demux:
         if gap is None and len(events) == 1 and (relieve is None or self._has_many(events[0])):
             self._publish_one(events[0])
         else:
+            # By the mailboxes, as several events must go: those that are left to this thread, too.
+            # To lend it a fan-out would be one way more, not one less.
             self._publish_batch(events, gap, relieve)
 
     def _has_many(self, event: Event) -> bool:

@@ -57,13 +57,13 @@ class Delivery:
 class Subscriber:
     """Somebody with a name who prints the news. Subclass it to do something else with them.
 
+    Any object with a method to call can be registered too; this is the one that lessons use.
+
     Attributes
     ----------
     name : str
     cell : int or None
         The notebook cell that made it; None elsewhere.
-
-    Any object with a method to call can be registered too; this is the one that lessons use.
 
     Examples
     --------

@@ -148,7 +148,7 @@ class Watcher(Witness):
         self._waiter = Waiter(self._store, self._feed, self._pool, self._journal, self._timeout)
         # Nothing here refers to this object, so that a watcher that nobody holds any more closes by
         # itself, its threads notwithstanding.
-        parts = (
+        self._parts = (
             self._feed,
             self._store,
             self._pool,
@@ -156,8 +156,8 @@ class Watcher(Witness):
             self._catch_up,
             self._census,
             self._journal,
+            os.getpid(),
         )
-        self._parts = (*parts, os.getpid())
         self._end = weakref.finalize(self, shut_down_later, *self._parts)
         note(self)
         when_run_again(self.close)
@@ -351,10 +351,8 @@ class Watcher(Witness):
         self.close()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_registry"):
-            return (
-                "Watcher(not open)"  # its making failed, and a debugger shows what there is of it
-            )
+        if not hasattr(self, "_registry"):  # its making failed: a debugger shows what there is
+            return "Watcher(not open)"
         return f"Watcher({self.api}, {self.status.state}, {plural(len(self.keys), 'key')})"
 
     def _repr_html_(self) -> str:

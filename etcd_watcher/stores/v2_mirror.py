@@ -90,9 +90,8 @@ class Mirror:
                 gone = [_Gone(key, old, change.createdIndex)]
             elif action in GONE:
                 gone = self._fall(key, index, scope, known=known)
-            elif (
-                before is not None and old is not None
-            ):  # a directory was put in the place of a key
+            elif before is not None and old is not None:
+                # A directory was put in the place of a key.
                 gone = [_Gone(key, old, before.createdIndex)]
             else:  # a directory was made, or given another TTL
                 gone = []

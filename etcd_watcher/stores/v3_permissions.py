@@ -16,7 +16,6 @@ __all__ = ["Rights", "check", "named", "overlaps", "readable"]
 WRITE = 1
 """The one kind of permission that is not to read; 0 is READ and 2 both."""
 
-
 DOING = {"range": "read", "put": "write", "delete": "delete", "txn": "read and write"}
 """What one does to a key with each call that names one."""
 

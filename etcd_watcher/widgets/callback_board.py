@@ -198,15 +198,15 @@ class CallbackBoard(LiveWidget):
                 )
         with self._cards_lock:
             for who, _ in keys.values():
-                mailbox_card = self._find_card(who)
-                if mailbox_card is not None and identity(mailbox_card.who) not in keys:
-                    self._rename(mailbox_card, who)
+                known = self._find_card(who)
+                if known is not None and identity(known.who) not in keys:
+                    self._rename(known, who)
                 else:
                     self._card(who)
             for card in list(self._cards.values()):
                 card.keys = keys.get(identity(card.who), (None, []))[1]
             gone = [each for each in self._cards.values() if not each.keys]
-            for card in gone[: len(gone) - KEPT_CARDS] if len(gone) > KEPT_CARDS else []:
+            for card in gone[:-KEPT_CARDS]:
                 self._drop(card)
             for card in gone:
                 if not card.tail.outputs() and card.number in self._cards:
