@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -76,6 +77,15 @@ def any_etcd(any_version: str, request: pytest.FixtureRequest) -> LocalEtcd:
 def fresh_key() -> str:
     """A key that no other test uses, to be the test's prefix on a shared server."""
     return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Have Python switch between threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture

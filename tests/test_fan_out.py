@@ -83,14 +83,6 @@ def go_on() -> Iterator[threading.Event]:
     go_on.set()
 
 
-@pytest.fixture
-def eager_threads() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
 def test_nothing_is_put_in_the_mailboxes(line: Line, go_on: threading.Event) -> None:
     begun = threading.Semaphore(0)
 
