@@ -79,7 +79,10 @@ class Demux:
             self._publish_batch(events, gap, relieve)
 
     def _has_many(self, event: Event) -> bool:
-        return sum(len(each.subscriptions) for each in self.router.match(event.raw_key)) > FEW
+        count = 0
+        for each in self.router.match(event.raw_key):
+            count += len(each.subscriptions)
+        return count > FEW
 
     def _publish_batch(
         self, events: Sequence[Event], gap: Gap | None, relieve: Callable[[], None] | None

@@ -144,7 +144,7 @@ class Snapshot:
     items: list[KeyValue]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: to make one would take three times as long
 class Batch:
     """What one read of a watch gives.
 

@@ -75,17 +75,15 @@ class Part:
         """Of such an heir: the responses until then."""
         self._early_size = 0
 
-    def join(self, response: Any) -> Sequence[Any] | None:
-        """Give the changes of a response once it is whole; None where more of it has to come."""
+    def join(self, response: Any, changes: Sequence[Any]) -> Sequence[Any]:
+        """Give the changes of a response once it is whole; none where more of it has to come."""
         if response.fragment or self.fragments:
             self.fragments.append(response)
             if response.fragment:
-                return None
+                return ()
             changes = [change for each in self.fragments for change in each.events]
             self.fragments.clear()
-            return changes
-        changes_of_one: Sequence[Any] = response.events
-        return changes_of_one
+        return changes
 
     @property
     def may_overlap(self) -> bool:

@@ -71,7 +71,7 @@ class Values:
         if part.lineage is None:
             return decode(changes, part.given, self._connection)
         part.lineage.forget_leases()
-        return part.lineage.decode(rows(each.kv for each in changes), part.given, sys.maxsize)
+        return part.lineage.decode(rows([each.kv for each in changes]), part.given, sys.maxsize)
 
     def learn(self, part: Part, events: Sequence[Event]) -> bool:
         """Take note of what a part has just given.

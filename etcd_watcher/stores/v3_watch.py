@@ -171,13 +171,13 @@ class V3Watch:
     def read(self) -> Batch:
         while True:
             response = self._next()
-            if response.created:
+            if changes := response.events:  # first: most have some, and each look takes its time
+                batch = self._changes(response, changes)
+            elif response.created:
                 batch = self._acknowledge(response)
             elif response.canceled:
                 self._check_cancelled(response)
                 continue
-            elif response.events:
-                batch = self._changes(response)
             else:
                 batch = self._progress(response.header.revision)
             if batch is not None:
@@ -281,17 +281,16 @@ class V3Watch:
             raise Compacted(oldest, oldest + self._store.forgets_deletions)
         raise self._lost(f"the server cancelled the watch: {response.cancel_reason}")
 
-    def _changes(self, response: Any) -> Batch | None:
+    def _changes(self, response: Any, changes: Sequence[Any]) -> Batch | None:
         with self._lock:
-            part = self._by_id.get(response.watch_id)
-            target = self._target
+            part, target = self._by_id.get(response.watch_id), self._target
         if part is None:
             return None
         if part.replaces is not None:
             self._keep(response, part, part.replaces)
             return None
-        changes = part.join(response)
-        if changes is None:
+        changes = part.join(response, changes)
+        if not changes:
             return None
         self._quiet = 0
         try:
