@@ -29,6 +29,7 @@ from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.router import Route
 from etcd_watcher.stores import v3_events, wire
 from etcd_watcher.stores.v3_lineage import Lineage
+from etcd_watcher.stores.v3_rows import rows
 from etcd_watcher.stores.v3_target import Target
 from etcd_watcher.stores.v3_values import Values
 from etcd_watcher.subscriber import Subscription
@@ -43,7 +44,7 @@ CALLS_A_SUBSCRIBER = 5
 LOCKS_A_PUBLICATION = 8
 WAKE_UPS_A_PUBLICATION = 4
 BLOCKS_AN_EVENT = 6.5
-CALLS_OF_ONE_EVENT = 143
+CALLS_OF_ONE_EVENT = 140
 LOCKS_OF_ONE_EVENT = 4
 WAKE_UPS_OF_ONE_EVENT = 1
 BLOCKS_A_SUBSCRIBER = 0.3
@@ -200,7 +201,7 @@ def with_values_by_the_server(first: int, count: int) -> Callable[[], list[Event
 def of_history(first: int, count: int) -> Callable[[], list[Event]]:
     changes = [each.kv for each in response(first, count).events]
     lineage = Lineage(NO_CONNECTION)
-    return lambda: lineage.decode(changes, first - 1, first + count)
+    return lambda: lineage.decode(rows(changes), first - 1, first + count)
 
 
 NO_CONNECTION: Any = None
