@@ -140,7 +140,7 @@ class Reach:
         return None if self.closed else self.scope
 
     def adopt(self, watch: Watch, scope: KeyRange) -> bool:
-        """Make a new watch of `scope` the present one; False where nothing is to be watched any more."""
+        """Make a new watch of `scope` the present one; False where nothing is to be watched now."""
         with self._state:
             if self.closed or self.scope is None:
                 return False

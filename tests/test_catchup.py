@@ -15,7 +15,8 @@ from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.history import replay
-from tests.fake_store import PATIENCE, FakeStore, threads_left
+from tests.fake_store import PATIENCE, FakeStore
+from tests.threads import threads_left
 
 BOUND = 4
 

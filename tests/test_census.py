@@ -9,7 +9,8 @@ import pytest
 from etcd_watcher import Event, Gap, Watcher
 from etcd_watcher import census as census_module
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
-from tests.fake_store import PATIENCE, FakeStore, threads_left
+from tests.fake_store import PATIENCE, FakeStore
+from tests.threads import threads_left
 
 
 @pytest.fixture

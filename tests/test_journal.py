@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from etcd_watcher.event import EVENT_OVERHEAD, Event, Gap, Status
 from etcd_watcher.journal import RECORD_BYTES, Cursor, Journal, Record
 from tests.fake_store import PATIENCE, event
+from tests.threads import in_thread
 
 
 def transaction(revision: int, count: int = 1, size: int = 0) -> list[Record]:
@@ -264,13 +265,6 @@ def test_a_cursor_that_stood_still_counts_what_it_missed() -> None:
     assert cursor.read() == [event(6)]
     assert cursor.missed == 3
     assert cursor.behind == 0
-
-
-def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    results: list[object] = []
-    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
-    thread.start()
-    return thread, results
 
 
 def test_a_waiting_reader_is_woken_by_an_append() -> None:

@@ -18,7 +18,8 @@ from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.dispatch import MAX_WORKERS, WorkerPool
 from etcd_watcher.mailbox import DELIVERING, Mailbox
 from etcd_watcher.stores.base import Batch
-from tests.fake_store import PATIENCE, FakeStore, FakeWatch, threads_left
+from tests.fake_store import PATIENCE, FakeStore, FakeWatch
+from tests.threads import threads_left
 
 FEED, HELD_UP, WORKER = "etcd_watcher-feed", "etcd_watcher-held-up", "etcd_watcher-worker"
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from etcd_watcher import catchup as catchup_module
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.stream import EventStream, Signal
-from tests.fake_store import PATIENCE, FakeStore, interrupted, threads_left
+from tests.fake_store import PATIENCE, FakeStore
+from tests.threads import in_thread, interrupted, threads_left
 
 BOUND = 4
 
@@ -49,21 +50,6 @@ def put(store: FakeStore, count: int, key: str = "k") -> int:
 
 def take(stream: Iterator[Event], count: int) -> list[int]:
     return [next(stream).revision for _ in range(count)]
-
-
-def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    """Run something in a thread of its own, and keep what it gives or raises."""
-    results: list[object] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
-            results.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread, results
 
 
 def is_waited_for(stream: EventStream) -> bool:

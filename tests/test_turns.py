@@ -14,7 +14,8 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.subscriber import Subscription
 from etcd_watcher.turns import Turns
-from tests.fake_store import PATIENCE, event, threads_left
+from tests.fake_store import PATIENCE, event
+from tests.threads import threads_left
 
 ALL = KeyRange.of_prefix(b"")
 

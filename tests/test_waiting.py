@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from etcd_watcher import Event, Subscriber, Watcher
 from etcd_watcher import waiting as waiting_module
 from etcd_watcher.errors import ConnectionFailed, WatcherClosed
-from tests.fake_store import PATIENCE, FakeStore, interrupted
+from tests.fake_store import PATIENCE, FakeStore
+from tests.threads import in_thread, interrupted
 
 
 @pytest.fixture
@@ -47,21 +48,6 @@ def blocked() -> Iterator[Blocked]:
     blocked = Blocked()
     yield blocked
     blocked.go_on.set()
-
-
-def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    """Run something in a thread of its own, and keep what it gives or raises."""
-    results: list[object] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - the test looks at it
-            results.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread, results
 
 
 # sync.

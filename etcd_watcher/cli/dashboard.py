@@ -38,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
     if not options.browser:
         arguments.append("--no-browser")
     become([sys.executable, "-m", "etcd_watcher.cli.serving", "dashboard", *arguments], environment)
-    raise AssertionError("that does not return")
 
 
 def opened() -> Any:

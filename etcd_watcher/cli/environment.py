@@ -7,6 +7,7 @@ import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from etcd_watcher.cli.connection import password_for
 from etcd_watcher.errors import EtcdWatcherError
@@ -60,6 +61,6 @@ def need(modules: Sequence[str], extra: str) -> None:
         )
 
 
-def become(program: Sequence[str], environment: Mapping[str, str]) -> None:
+def become(program: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Go on as another program, whose arguments hold no password; it does not return."""
     os.execve(program[0], list(program), dict(environment))  # noqa: S606 - this Python, no shell

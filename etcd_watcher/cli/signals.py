@@ -18,9 +18,10 @@ def die_of_signals() -> None:
     """Have the system end this program at a signal, where Python would raise an exception.
 
     There is nothing to clear up that the system does not (where there is, see `Stop`): connections
-    and threads go with the process. An exception in the middle of anything would be worse, and in some places (importlib's
-    and the collector's) Python loses it: one run in a hundred then went on. Whoever waits for a
-    program that died of SIGINT knows that it was interrupted: a shell ends its loop.
+    and threads go with the process. An exception in the middle of anything would be worse, and in
+    some places (importlib's and the collector's) Python loses it: one run in a hundred then went on.
+    Whoever waits for a program that died of SIGINT knows that it was interrupted: a shell ends its
+    loop.
 
     What whoever started us has had ignored stays ignored: SIGHUP under nohup, SIGINT in the
     background of a script. But SIGPIPE, which Python itself ignores.

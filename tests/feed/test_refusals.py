@@ -8,8 +8,9 @@ import pytest
 
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
 from etcd_watcher.keys import KeyRange
-from tests.fake_store import PATIENCE, FakeStore, interrupted
+from tests.fake_store import PATIENCE, FakeStore
 from tests.feed.core import LOST, A, B, C, Core, refuse_b
+from tests.threads import interrupted
 
 
 def test_a_refusal_reaches_the_one_who_asked_and_what_was_watched_still_is(core: Core) -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etcd_watcher import LocalEtcd, Watcher
-from tests.fake_store import FakeStore, threads_left
+from tests.fake_store import FakeStore
 from tests.fuzz.depth import drawn, patient
 from tests.fuzz.players import KEYS, STEPS, Play
+from tests.threads import threads_left
 
 Program = list[tuple[str, str]]
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from etcd_watcher.local.binary import find_binary
-from tests.fake_store import threads_left
+from tests.threads import threads_left
 
 pytest_plugins = ["pytester"]
 

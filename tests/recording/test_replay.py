@@ -18,7 +18,8 @@ from etcd_watcher.event import Record
 from etcd_watcher.expect import put
 from etcd_watcher.recording.file import save
 from etcd_watcher.recording.format import Header
-from tests.fake_store import PATIENCE, event, threads_left
+from tests.fake_store import PATIENCE, event
+from tests.threads import threads_left
 
 Make = Callable[..., Watcher]
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from etcd_watcher import LocalEtcd, Watcher
-from tests.fake_store import threads_left
+from tests.threads import threads_left
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

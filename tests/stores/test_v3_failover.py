@@ -21,6 +21,7 @@ from etcd_watcher.stores.v3_connection import ClosedBefore, Connection
 from tests.stores.v3_failing import Scripted, Told, always
 from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
 from tests.stores.v3_failing import two as two  # noqa: PLC0414 - a fixture
+from tests.threads import in_thread
 
 TIMEOUT = 10.0
 
@@ -50,21 +51,6 @@ def replaced_first(store: V3Store, monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(store._requests, "_present", present)
-
-
-def in_background(ask: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    """Call something in a thread, and keep what it gives or raises."""
-    found: list[object] = []
-
-    def run() -> None:
-        try:
-            found.append(ask())
-        except Exception as error:  # noqa: BLE001 - for the test to look at
-            found.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, found
 
 
 @pytest.mark.usefixtures("replaced_first")
@@ -109,7 +95,7 @@ def begun(store: V3Store, monkeypatch: pytest.MonkeyPatch, name: str) -> threadi
 def test_a_read_that_hangs_when_the_connection_is_replaced_is_made_again(
     paused_first: V3Store,
 ) -> None:
-    thread, found = in_background(lambda: paused_first.revision(60))
+    thread, found = in_thread(lambda: paused_first.revision(60))
     assert thread.is_alive()
     paused_first.rotate(0)
     thread.join(TIMEOUT)
@@ -120,7 +106,7 @@ def test_a_write_under_way_when_the_connection_is_replaced_is_not_made_again(
     paused_first: V3Store, fresh_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = begun(paused_first, monkeypatch, "put")
-    thread, found = in_background(lambda: paused_first.put(fresh_key.encode(), b"v", None, 60))
+    thread, found = in_thread(lambda: paused_first.put(fresh_key.encode(), b"v", None, 60))
     assert sent.wait(TIMEOUT)
     paused_first.rotate(0)
     thread.join(TIMEOUT)
@@ -159,7 +145,7 @@ def test_closing_ends_a_large_read_under_way(
         return given(self, *arguments)
 
     monkeypatch.setattr(Connection, "call", call)
-    thread, found = in_background(lambda: paused_first.snapshot(KeyRange.of_prefix(b""), None, 60))
+    thread, found = in_thread(lambda: paused_first.snapshot(KeyRange.of_prefix(b""), None, 60))
     assert asked.wait(TIMEOUT)
     paused_first.close()
     thread.join(TIMEOUT)
@@ -198,7 +184,7 @@ def test_a_write_goes_to_the_next_endpoint_where_one_is_gone(
         gone.stop()
         with closing(store):
             # The first may learn of the end from its answer; what comes next can not.
-            with_luck = in_background(lambda: store.put(b"first", b"v", None, TIMEOUT))[0]
+            with_luck = in_thread(lambda: store.put(b"first", b"v", None, TIMEOUT))[0]
             with_luck.join(TIMEOUT)
             assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
             assert store.endpoint == etcd.url
@@ -266,7 +252,7 @@ def test_closing_ends_a_request_under_way(
     paused_first: V3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = begun(paused_first, monkeypatch, "put")
-    thread, found = in_background(lambda: paused_first.put(b"k", b"v", None, 60))
+    thread, found = in_thread(lambda: paused_first.put(b"k", b"v", None, 60))
     assert sent.wait(TIMEOUT)
     paused_first.close()
     thread.join(TIMEOUT)
@@ -362,7 +348,7 @@ def test_a_write_whose_connection_is_replaced_before_it_is_sent_is_made_on_the_n
         with closing(V3Store([paused.url, server.url], credentials=credentials)) as store:
             paused.pause()
             sent = begun(store, monkeypatch, first)
-            thread, found = in_background(lambda: store.put(b"k", b"v", None, 60))
+            thread, found = in_thread(lambda: store.put(b"k", b"v", None, 60))
             assert sent.wait(TIMEOUT)
             store.rotate(0)
             thread.join(TIMEOUT)
@@ -463,7 +449,7 @@ def test_closing_ends_a_request_beside(
             return connect(endpoint)
 
         monkeypatch.setattr(store._requests, "_connect", note)
-        thread, found = in_background(lambda: store.revision(60))
+        thread, found = in_thread(lambda: store.revision(60))
         assert beside.wait(TIMEOUT)
         store.close()
         thread.join(TIMEOUT)

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from etcd_watcher.widgets.asking import Asker
-from tests.fake_store import PATIENCE, threads_left
+from tests.fake_store import PATIENCE
+from tests.threads import threads_left
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from etcd_watcher import LocalEtcd, Watcher
 from etcd_watcher.widgets import Dashboard, renderer
 from etcd_watcher.widgets.base import LiveWidget
-from tests.fake_store import threads_left
+from tests.threads import threads_left
 from tests.widgets.conftest import kept_by_a_notebook
 from tests.widgets.hands import Hands
 

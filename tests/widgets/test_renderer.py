@@ -9,7 +9,8 @@ import time
 import pytest
 
 from etcd_watcher.widgets.renderer import Renderer
-from tests.fake_store import PATIENCE, threads_left
+from tests.fake_store import PATIENCE
+from tests.threads import threads_left
 
 
 class Counter:
