@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from os import SEEK_END
 from typing import BinaryIO
 
 __all__ = ["BadDatabase", "Bucket", "Database"]
@@ -53,6 +54,11 @@ class Database:
     file : binary file
         It is read from wherever the pages are, some at a time.
 
+    Attributes
+    ----------
+    size : int
+        Bytes of the file.
+
     Raises
     ------
     BadDatabase
@@ -61,6 +67,7 @@ class Database:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.size = file.seek(0, SEEK_END)
         _, size, _ = self._meta(0)
         self.page_size = size
         _, _, root = max(self._meta(0), self._meta(size))
@@ -75,6 +82,9 @@ class Database:
         return transaction, size, root
 
     def _read(self, position: int, size: int) -> bytes:
+        # Before it is read: whoever damaged the file may have us ask for more memory than there is.
+        if position + size > self.size:
+            raise BadDatabase(f"it ends at {self.size}")
         self._file.seek(position)
         content = self._file.read(size)
         if len(content) < size:
@@ -85,7 +95,9 @@ class Database:
         """Give a page, with those that it takes more."""
         size = self.page_size
         page = self._read(number * size, size)
-        more = HEADER.unpack_from(page)[3]
+        its_number, _, _, more = HEADER.unpack_from(page)
+        if its_number != number:
+            raise BadDatabase(f"page {its_number} where page {number} belongs")
         return page + self._read((number + 1) * size, more * size) if more else page
 
     def bucket(self, name: bytes) -> Bucket:
@@ -115,11 +127,15 @@ class Bucket:
     def leaves(self, start: bytes) -> Iterator[tuple[Sequence[bytes], Sequence[bytes]]]:
         """Give the keys and the values of each leaf, from the one on where `start` belongs."""
         way = [iter([self._root])]
+        left = self._database.size
         while way:
             page = next(way[-1], None)
             if page is None:
                 way.pop()
                 continue
+            left -= len(page)
+            if left < 0:  # some are there again and again: that need not end
+                raise BadDatabase("a tree of more pages than there are")
             kind, count = HEADER.unpack_from(page)[1:3]
             if kind & IS_LEAF:
                 yield _leaf(page, count)
@@ -168,7 +184,8 @@ def _below(page: bytes, count: int, start: bytes) -> list[int]:
     entry = HEADER.size
     for position, size, number in BRANCH.iter_unpack(_entries(page, count)):
         begin = entry + position
-        if page[begin : begin + size] <= start:
+        # No more of it than tells: a damaged one may be as long as the page, for each entry.
+        if page[begin : begin + min(size, len(start) + 1)] <= start:
             below.clear()
         below.append(number)
         entry += BRANCH.size

@@ -9,6 +9,10 @@ import pytest
 
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores.v3 import V3Store
+from etcd_watcher.stores.v3_database import DatabaseCopy
+from etcd_watcher.stores.v3_history import Segments
+from etcd_watcher.stores.v3_lineage import Reading
+from etcd_watcher.stores.v3_segments import Piece
 from tests.stores.v3_past import TIMEOUT
 
 
@@ -38,3 +42,22 @@ def connect() -> Iterator[Callable[..., V3Store]]:
 def store(server: LocalEtcd, connect: Callable[..., V3Store]) -> V3Store:
     """A store of that server."""
     return connect(server)
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> dict[type, int]:
+    """How many pieces came by each way."""
+    counts: dict[type, int] = {DatabaseCopy: 0, Segments: 0}
+    for way in (DatabaseCopy, Segments):
+
+        def counted(
+            self: Reading,
+            pieces: Callable[[Any], Iterator[tuple[Piece, int]]] = way.pieces,
+            way: type = way,
+        ) -> Iterator[tuple[Piece, int]]:
+            for taken in pieces(self):
+                counts[way] += 1
+                yield taken
+
+        monkeypatch.setattr(way, "pieces", counted)
+    return counts

@@ -105,5 +105,5 @@ def test_a_tree_that_bites_its_tail(content: bytes, monkeypatch: pytest.MonkeyPa
     root = database.bucket(b"key")._root
     assert bbolt.HEADER.unpack_from(root)[1] == bbolt.IS_BRANCH
     monkeypatch.setattr(database, "page", lambda _: root)
-    with pytest.raises(BadDatabase, match="a page of kind"):
+    with pytest.raises(BadDatabase, match=r"more pages than there are|a page of kind"):
         list(bbolt.Bucket(database, root).leaves(b""))

@@ -22,8 +22,6 @@ from etcd_watcher.stores.history import replay
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_database import DatabaseCopy
 from etcd_watcher.stores.v3_history import Segments
-from etcd_watcher.stores.v3_lineage import Reading
-from etcd_watcher.stores.v3_segments import Piece
 from tests.stores.v3_past import (
     ALL,
     DENSE,
@@ -56,25 +54,6 @@ def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
     with LocalEtcd(version=request.param) as server:
         write(server, mixed(REVISIONS))
         yield server
-
-
-@pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> dict[type, int]:
-    """How many pieces came by each way."""
-    counts: dict[type, int] = {DatabaseCopy: 0, Segments: 0}
-    for way in (DatabaseCopy, Segments):
-
-        def counted(
-            self: Reading,
-            pieces: Callable[[Any], Iterator[tuple[Piece, int]]] = way.pieces,
-            way: type = way,
-        ) -> Iterator[tuple[Piece, int]]:
-            for taken in pieces(self):
-                counts[way] += 1
-                yield taken
-
-        monkeypatch.setattr(way, "pieces", counted)
-    return counts
 
 
 @pytest.fixture
