@@ -45,17 +45,14 @@ def look_back(watcher: Watcher, prefix: str, *, before: int = 0, since: int = 0)
     """
     last = before - 1 if before else watcher.list_keys(prefix, limit=1).revision
     first = since or max(1, last - SPAN + 1)
-    try:
-        return Past(prefix, first, last, _history(watcher, prefix, first, last))
-    except Compacted as lost:
-        events = _history(watcher, prefix, lost.revision, last)
-        return Past(prefix, since or 1, last, events)
-
-
-def _history(watcher: Watcher, prefix: str, first: int, last: int) -> History:
     if first > last:
-        return History([], first, last)
-    return watcher.history(prefix, prefix=True, since=first, until=last)
+        return Past(prefix, first, last, History([], first, last))
+    try:
+        events = watcher.history(prefix, prefix=True, since=first, until=last)
+    except Compacted:  # what is known, then: also what was written at the compaction itself
+        first = since or 1
+        events = watcher.history(prefix, prefix=True, until=last)
+    return Past(prefix, first, last, events)
 
 
 def find_moment(watcher: Watcher, prefix: str, revision: int) -> Moment:

@@ -67,9 +67,8 @@ def test_events_since_a_revision_whose_deletions_may_be_forgotten_is_an_error() 
             next(events)
         with watcher.events("key", since=lost.value.whole_from) as events:
             assert next(events).value == "third"
-        # Of that revision itself we say what is there, and begin with it.
         history = watcher.history("key", prefix=True)
-        assert (history.since, history.values) == (deleted, ["third"])
+        assert (history.since, history.values) == (lost.value.whole_from, ["third"])
 
 
 def test_events_since_a_revision_that_is_yet_to_come_is_an_error(
