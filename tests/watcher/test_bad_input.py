@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -35,14 +36,18 @@ def test_no_server_is_said_within_five_seconds(api: str) -> None:
     assert "LocalEtcd" in str(failed.value)
 
 
-@pytest.mark.parametrize("api", ["auto", "v2", "v3"])
-def test_a_server_that_hangs_is_said_within_five_seconds(api: str) -> None:
+def test_a_server_that_hangs_is_said_within_five_seconds() -> None:
     with LocalEtcd() as server:
         server.pause()
-        began = time.monotonic()
-        with pytest.raises(ConnectionFailed, match=server.url):
-            Watcher(server.url, api=api)
-        assert time.monotonic() - began < 5
+
+        def ask(api: str) -> float:
+            began = time.monotonic()
+            with pytest.raises(ConnectionFailed, match=server.url):
+                Watcher(server.url, api=api)
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor() as pool:  # each waits for all of its time
+            assert max(pool.map(ask, ["auto", "v2", "v3"])) < 5
         server.resume()
 
 

@@ -19,7 +19,7 @@ from etcd_watcher import LocalEtcd
 ROOT = Path(__file__).parents[2]
 
 RUNS = pytest.mark.parametrize(
-    "runs", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(280)])]
+    "runs", [6, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(280)])]
 )
 
 WORK = {
