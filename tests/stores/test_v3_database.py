@@ -33,6 +33,7 @@ from tests.stores.v3_past import (
     compact,
     mixed,
     told_by_a_watch,
+    truth_of,
     write,
 )
 
@@ -75,7 +76,7 @@ def test_it_tells_what_a_watch_tells(
     store = connect(past)
     last = store.revision(TIMEOUT)
     events = told(replay(store, scope, first, last))
-    assert events == told_by_a_watch(store, scope, first, last)
+    assert events == truth_of(past, scope, first, last)
     assert ways[DatabaseCopy]
     assert not ways[Segments]
 
@@ -87,7 +88,7 @@ def test_it_ends_at_the_revision_asked_for_and_splits_no_transaction(
     store = connect(past)
     last = store.revision(TIMEOUT) - 500
     batches = list(replay(store, ALL, 2, last))
-    assert told(batches) == told_by_a_watch(store, ALL, 2, last)
+    assert told(batches) == truth_of(past, ALL, 2, last)
     assert len(batches) > 100
     for one, other in itertools.pairwise(batches):
         assert one[-1].revision < other[0].revision
@@ -217,9 +218,9 @@ def test_what_begins_at_a_compaction_is_for_watches_to_tell(
 # When it is not read from a copy, all comes by watches.
 
 
-def by_watches(store: V3Store, ways: dict[type, int]) -> bool:
+def by_watches(server: LocalEtcd, store: V3Store, ways: dict[type, int]) -> bool:
     last = store.revision(TIMEOUT)
-    right = told(replay(store, ALL, 1, last)) == told_by_a_watch(store, ALL, 1, last)
+    right = told(replay(store, ALL, 1, last)) == truth_of(server, ALL, 1, last)
     return right and not ways[DatabaseCopy] and ways[Segments] > 0
 
 
@@ -227,7 +228,7 @@ def by_watches(store: V3Store, ways: dict[type, int]) -> bool:
 def test_how_large_it_may_be_can_be_said(
     past: LocalEtcd, connect: Connect, ways: dict[type, int], size: int
 ) -> None:
-    assert by_watches(connect(past, history_copy_bytes=size), ways)
+    assert by_watches(past, connect(past, history_copy_bytes=size), ways)
 
 
 def test_several_that_read_at_once_have_room_for_so_much_together(
@@ -236,7 +237,7 @@ def test_several_that_read_at_once_have_room_for_so_much_together(
     store = connect(past)
     size, last = store.cluster(TIMEOUT).size, store.revision(TIMEOUT)
     store.history_copy_bytes = int(2.5 * size)
-    truth = told_by_a_watch(store, ALL, 1, last)
+    truth = truth_of(past, ALL, 1, last)
     readers = [replay(store, ALL, 1, last) for _ in range(3)]
     first = [next(each) for each in readers]
     assert size < store._copies.taken <= store.history_copy_bytes
@@ -252,7 +253,7 @@ def test_a_large_database_is_not_copied_for_few_revisions(
 ) -> None:
     monkeypatch.setattr(v3_database, "SMALL", 1000)
     monkeypatch.setattr(v3_database, "BYTES_A_REVISION", 1)
-    assert by_watches(connect(past), ways)
+    assert by_watches(past, connect(past), ways)
 
 
 def test_one_that_comes_too_slowly_is_given_up(
@@ -266,7 +267,7 @@ def test_one_that_comes_too_slowly_is_given_up(
 
     monkeypatch.setattr(v3_database, "PROBATION", 0)
     monkeypatch.setattr(DatabaseCopy, "__init__", impatient)
-    assert by_watches(connect(past), ways)
+    assert by_watches(past, connect(past), ways)
 
 
 class Damaged:
@@ -311,14 +312,14 @@ def test_a_copy_that_is_not_whole_is_not_used(
         return connection
 
     monkeypatch.setattr(V3Store, "_connect", damaging)
-    assert by_watches(connect(past), ways)
+    assert by_watches(past, connect(past), ways)
 
 
 def test_a_database_of_another_kind_is_not_used(
     past: LocalEtcd, connect: Connect, ways: dict[type, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bbolt, "MAGIC", 1)
-    assert by_watches(connect(past), ways)
+    assert by_watches(past, connect(past), ways)
 
 
 def test_a_disk_that_is_full_is_no_reason_to_fail(
@@ -328,7 +329,7 @@ def test_a_disk_that_is_full_is_no_reason_to_fail(
     with Path("/dev/full").open("wb", 0) as full:
         monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
         store = connect(past)
-        assert by_watches(store, ways)
+        assert by_watches(past, store, ways)
         assert full.closed
 
 
