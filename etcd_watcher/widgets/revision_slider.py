@@ -11,7 +11,6 @@ from typing import Any
 from traitlets import Bool, Instance, Int, Unicode, observe
 
 from etcd_watcher._html import code, table_html, text
-from etcd_watcher.endpoints import is_loopback
 from etcd_watcher.errors import Conflict, EtcdWatcherError
 from etcd_watcher.event import Event, Status
 from etcd_watcher.keys import to_bytes, to_text
@@ -25,6 +24,7 @@ from etcd_watcher.widgets.past_page import deletion_row, key_row, step_line
 from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.revisions import Deletion, Revisions
 from etcd_watcher.widgets.shown_text import cell, escaped_text
+from etcd_watcher.widgets.writing import may_write
 
 __all__ = ["RevisionSlider"]
 
@@ -117,9 +117,7 @@ class RevisionSlider(LiveWidget):
     @property
     def writes(self) -> bool:
         """Whether it restores keys: not where it is read-only."""
-        if self.read_only is None:
-            return all(map(is_loopback, self.watcher.endpoints))
-        return not self.read_only
+        return may_write(self.watcher, read_only=self.read_only)
 
     @property
     def deleted(self) -> list[str]:

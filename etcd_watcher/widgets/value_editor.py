@@ -8,7 +8,6 @@ from typing import Any
 from traitlets import Bool, Instance, Int, Unicode, observe
 
 from etcd_watcher._html import card_html, code
-from etcd_watcher.endpoints import is_loopback
 from etcd_watcher.errors import Conflict
 from etcd_watcher.keys import to_bytes, to_text
 from etcd_watcher.moment import Moment
@@ -22,6 +21,7 @@ from etcd_watcher.widgets.errands import Errands, explain
 from etcd_watcher.widgets.renderer import renderer
 from etcd_watcher.widgets.shown_text import cell, escaped_text
 from etcd_watcher.widgets.value_text import from_text, needs_escapes, to_text_field
+from etcd_watcher.widgets.writing import may_write
 
 __all__ = ["ValueEditor"]
 
@@ -87,9 +87,7 @@ class ValueEditor(LiveWidget):
     @property
     def writes(self) -> bool:
         """Whether it writes: not where it is read-only."""
-        if self.read_only is None:
-            return all(map(is_loopback, self.watcher.endpoints))
-        return not self.read_only
+        return may_write(self.watcher, read_only=self.read_only)
 
     @observe("key")
     def _open_key(self, _: object) -> None:
