@@ -194,7 +194,7 @@ class Feed:
                 error = self._follow(watch)
             except Relieved:
                 return
-            except Exception as defect:  # noqa: BLE001 - ours, or a library's
+            except Exception as defect:  # ours, or a library's
                 # The thread must not die unseen of an answer that nobody foresaw: it is logged, it
                 # shows in `status`, and the watch is made anew where it stood.
                 logger.exception("the feed failed; it begins again behind %d", self._demux.complete)

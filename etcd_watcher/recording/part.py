@@ -124,7 +124,8 @@ class Part:
         lines: list[str] = []
         header = self._header()
         if header is not self._told:
-            added = [each for each in header.keys if each not in set(self._told.keys)]
+            known = set(self._told.keys)
+            added = [each for each in header.keys if each not in known]
             self._told = header
             if added:
                 lines.append(keys_line(added, at))
@@ -152,7 +153,9 @@ class Part:
         except OSError as error:
             self.error = error
             self.close()
-            logger.error("%s is recorded no further: %s", self._path.name, error.strerror)
+            logger.error(  # noqa: TRY400 - the system's words say it all
+                "%s is recorded no further: %s", self._path.name, error.strerror
+            )
 
     @property
     def is_open(self) -> bool:

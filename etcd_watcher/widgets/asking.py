@@ -92,7 +92,7 @@ class Asker:
         with renderer.lock:
             try:
                 tell()
-            except Exception:  # noqa: BLE001 - whatever it does with it, others ask on
+            except Exception:  # whatever it does with it, others ask on
                 logger.exception("an answer could not be shown by %s", type(owner).__name__)
 
     def _run(self) -> None:

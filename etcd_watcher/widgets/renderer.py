@@ -97,7 +97,7 @@ class Renderer:
             return  # removed by one that was drawn before it
         try:
             view.draw(now)
-        except Exception:  # noqa: BLE001 - whatever one view does, the others are drawn
+        except Exception:  # whatever one view does, the others are drawn
             logger.exception(
                 "%s could not be drawn, and is not drawn any more", type(view).__name__
             )

@@ -40,6 +40,30 @@ def told(path: Path) -> list[tuple[int, str, str | None]]:
     return [(each.revision, each.key, each.value) for each in Recording(path).events()]
 
 
+class CountedKey(bytes):
+    """A key that counts how often anything looks it up."""
+
+    looks = 0
+
+    def __hash__(self) -> int:
+        CountedKey.looks += 1
+        return super().__hash__()
+
+
+def test_one_more_key_among_many_costs_a_look_at_each(path: Path) -> None:
+    """On the feed's thread: to compare each with each took seconds for 10,000."""
+    keys = tuple((CountedKey(b"%d" % number), False) for number in range(500))
+    header = [Header("v3", keys[:-1])]
+    part = part_module.Part(path, lambda: header[0], lambda: 0, overwrite=False)
+    part.begin(0, 0.0)
+    header[0] = Header("v3", keys)
+    CountedKey.looks = 0
+    part.take([event(1)], 0.0)
+    part.close()
+    assert CountedKey.looks <= 2 * len(keys)
+    assert Recording(path).watched == keys
+
+
 def test_what_happens_in_the_block_is_recorded_and_nothing_else(
     store: FakeStore, watcher: Watcher, path: Path
 ) -> None:
