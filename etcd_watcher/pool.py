@@ -76,7 +76,7 @@ def give_up(mailbox: Mailbox) -> str:
     if not isinstance(sys.exception(), StoreClosed):
         # Callbacks' errors do not come here; whatever does, the way back to the live events is
         # gone (no permission any more, say, or a defect of ours), and there are others to serve.
-        logger.exception("%r gets no more events", mailbox.who)  # noqa: LOG004 - see above
+        logger.exception("%r gets no more events", mailbox.who)  # noqa: LOG004 - our callers handle one
     return "idle"
 
 

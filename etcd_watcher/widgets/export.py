@@ -48,9 +48,14 @@ def _fields(row: Row) -> dict[str, Any]:
         return fields | {"type": "missed", "value": f"{record.count} records".encode()}
     if isinstance(record, Gap):
         note = f"{record.first} to {record.last}: {record.reason}"
-        return fields | {"type": "gap", "revision": record.first, "value": note.encode()}
+        return fields | {"type": "gap", "revision": record.first, "value": _raw(note)}
     note = " ".join(filter(None, [record.state, record.endpoint, record.reason]))
-    return fields | {"type": "connection", "value": note.encode()}
+    return fields | {"type": "connection", "value": _raw(note)}
+
+
+def _raw(note: str) -> bytes:
+    """Give a note as bytes. A stranger's recording may have lone surrogates in one."""
+    return note.encode("utf-8", "backslashreplace")
 
 
 def _text(value: Any) -> Any:

@@ -20,7 +20,7 @@ from etcd_watcher.widgets.key_listing import Level, list_level
 from etcd_watcher.widgets.key_nodes import CUT, MOST_CHILDREN, KeyNode, KeyNodes, events_below
 from etcd_watcher.widgets.moment_keys import MomentKeys
 from etcd_watcher.widgets.renderer import renderer
-from etcd_watcher.widgets.shown_text import cell, escaped_text
+from etcd_watcher.widgets.shown_text import cell, escaped_text, words
 
 __all__ = ["KeyTree"]
 
@@ -275,7 +275,7 @@ class KeyTree(LiveWidget):
 
         def fail(error: Exception) -> None:
             if self._awaits(nodes, node):
-                nodes.fail_listing(node, f"Not listed: {cell(str(error).encode())}")
+                nodes.fail_listing(node, f"Not listed: {words(str(error))}")
                 self._hurry = True
 
         asker.ask(self, ("list", node.number), question, take, fail)

@@ -8,7 +8,7 @@ from etcd_watcher.widgets.base import Message
 from etcd_watcher.widgets.differences import differences
 from etcd_watcher.widgets.filters import kind_of_record
 from etcd_watcher.widgets.log_rows import Missed, Row
-from etcd_watcher.widgets.shown_text import block, cell, pretty, python_literal
+from etcd_watcher.widgets.shown_text import block, cell, pretty, python_literal, words
 
 __all__ = ["as_python", "details", "line", "shown_value"]
 
@@ -52,14 +52,14 @@ def _note(row: Row) -> str:
     if isinstance(record, Event):
         return ""
     if isinstance(record, Gap):
-        return f"revisions {record.first} to {record.last} are lost: {cell(record.reason.encode())}"
+        return f"revisions {record.first} to {record.last} are lost: {words(record.reason)}"
     if isinstance(record, Missed):
         return (
             f"{plural(record.count, 'record')} were forgotten by the journal before they were shown"
             " here; Watcher(journal_events=…, journal_bytes=…) lets it keep more"
         )
-    place = f" {record.endpoint}" if record.endpoint else ""
-    reason = f": {cell(record.reason.encode())}" if record.reason else ""
+    place = f" {words(record.endpoint)}" if record.endpoint else ""
+    reason = f": {words(record.reason)}" if record.reason else ""
     return f"{record.state}{place}{reason}"
 
 
@@ -70,7 +70,7 @@ def details(row: Row) -> Message:
     if not isinstance(record, Event):
         return message
     message |= {
-        "action": record.action,
+        "action": words(record.action),
         "created": record.created,
         "version": record.version,
         "size": None if record.raw_value is None else len(record.raw_value),

@@ -6,7 +6,7 @@ import json
 
 from etcd_watcher.table import one_line
 
-__all__ = ["block", "cell", "escaped_text", "pretty", "python_literal"]
+__all__ = ["block", "cell", "escaped_text", "pretty", "python_literal", "words"]
 
 
 def cell(raw: bytes, width: int = 200) -> str:
@@ -20,6 +20,11 @@ def cell(raw: bytes, width: int = 200) -> str:
         text = text[:width] + "…"
     if len(text) <= width and text.isprintable():
         return text
+    return one_line(text, width)
+
+
+def words(text: str, width: int = 200) -> str:
+    """Give somebody's words on one line, as `cell` does a key: a stranger's recording has any."""
     return one_line(text, width)
 
 
@@ -65,4 +70,7 @@ def python_literal(raw: bytes) -> str:
 
 def escaped_text(text: str, _: object = None) -> str:
     """Give a setting's text for the page: JSON can hold no lone surrogate."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # one that stands for no byte
+        return text.encode("utf-8", "backslashreplace").decode()

@@ -13,7 +13,7 @@ from etcd_watcher.stores.base import Cluster
 from etcd_watcher.widgets.asking import asker
 from etcd_watcher.widgets.assets import script, styles
 from etcd_watcher.widgets.base import LiveWidget, Message
-from etcd_watcher.widgets.shown_text import cell
+from etcd_watcher.widgets.shown_text import cell, escaped_text, words
 
 __all__ = ["StatusBar"]
 
@@ -84,9 +84,9 @@ class StatusBar(LiveWidget):
         status, journal = self.watcher.status, self.watcher.journal
         message: Message = {
             "state": status.state,
-            "reason": cell(status.reason.encode("utf-8", "surrogateescape")),
-            "endpoint": status.endpoint,
-            "endpoints": list(self.watcher.endpoints),
+            "reason": words(status.reason),
+            "endpoint": escaped_text(status.endpoint),
+            "endpoints": list(map(escaped_text, self.watcher.endpoints)),
             "api": self.watcher.api,
             "revision": self.watcher.revision,
             "events": self._events,
@@ -103,7 +103,7 @@ class StatusBar(LiveWidget):
         }
         if self._last_gap is not None:
             gap = self._last_gap
-            message["gap"] = {"first": gap.first, "last": gap.last, "reason": gap.reason}
+            message["gap"] = {"first": gap.first, "last": gap.last, "reason": words(gap.reason)}
         if self._cluster is not None:
             message |= {
                 "version": self._cluster.version,

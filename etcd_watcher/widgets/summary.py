@@ -16,7 +16,7 @@ from etcd_watcher.widgets.assets import script, styles
 from etcd_watcher.widgets.base import LiveWidget, Message
 from etcd_watcher.widgets.names import name_of_subscriber
 from etcd_watcher.widgets.renderer import renderer
-from etcd_watcher.widgets.shown_text import cell
+from etcd_watcher.widgets.shown_text import cell, escaped_text, words
 
 __all__ = ["Summary", "live_view"]
 
@@ -90,9 +90,9 @@ class Summary(LiveWidget):
         watched = watcher.watched_keys
         return {
             "state": status.state,
-            "reason": cell(status.reason.encode("utf-8", "surrogateescape")),
+            "reason": words(status.reason),
             "api": watcher.api,
-            "endpoint": status.endpoint,
+            "endpoint": escaped_text(status.endpoint),
             "revision": watcher.revision,
             "keys": [
                 [

@@ -33,7 +33,7 @@ def draw(log: EventLog, sent: Sent, now: float = 0.0) -> dict[str, Any] | None:
 def drawn(log: EventLog, sent: Sent) -> dict[str, Any]:
     message = draw(log, sent)
     assert message is not None
-    json.dumps(message).encode("ascii", "strict")
+    json.dumps(message, ensure_ascii=False).encode()  # no lone surrogate
     return message
 
 
@@ -74,6 +74,26 @@ def test_gaps_and_the_connection_have_rows_of_their_own(log: EventLog, sent: Sen
         ("gap", "revisions 3 to 5 are lost: compacted"),
         ("connection", "reconnecting http://127.0.0.1:2379: refused"),
     ]
+
+
+def test_words_of_a_strangers_recording_are_shown_whatever_they_are(
+    log: EventLog, sent: Sent
+) -> None:
+    words = "\ud800 \udcff\n"
+    log.watcher.journal.append([Gap(3, 5, words), Status("reconnecting", words, words)])
+    log.watcher.journal.append([event(6)._replace(action=words)])
+    shown = r"\ud800 \udcff\n"
+    rows = drawn(log, sent)["rows"]
+    assert [row.get("note") for row in rows] == [
+        f"revisions 3 to 5 are lost: {shown}",
+        f"reconnecting {shown}: {shown}",
+        None,
+    ]
+    log._take(log, {"ask": "open", "epoch": 0, "number": 2}, [])
+    assert drawn(log, sent)["opened"]["action"] == shown
+    for text in (log.to_csv(), log.to_json_lines()):
+        assert text is not None
+        assert text.encode().count(b"ud800") == 3
 
 
 def test_the_changes_of_a_transaction_say_so(log: EventLog, sent: Sent) -> None:

@@ -56,3 +56,4 @@ def test_a_python_literal_gives_the_bytes_back() -> None:
 
 def test_a_setting_for_a_page_has_no_lone_surrogates() -> None:
     assert escaped_text("a\udcff\u202e") == "a\\xff\u202e"
+    assert escaped_text("a\ud800\u202e") == "a\\ud800\u202e"

@@ -116,11 +116,11 @@ def test_a_gap_says_how_much_is_lost(
     fake_watcher: Watcher, sent: Sent, clock: Clock, asked: list[Any]
 ) -> None:
     bar = StatusBar(fake_watcher)
-    fake_watcher.journal.append([Gap(3, 5, "compacted"), Gap(7, 7, "compacted")])
+    fake_watcher.journal.append([Gap(3, 5, "compacted"), Gap(7, 7, "compacted \ud800")])
     message = told(bar, sent)
     assert message is not None
     assert message["lost"] == 4
-    assert message["gap"] == {"first": 7, "last": 7, "reason": "compacted"}
+    assert message["gap"] == {"first": 7, "last": 7, "reason": r"compacted \ud800"}
 
 
 def test_the_cluster_is_asked_now_and_then_and_after_a_reconnection(
