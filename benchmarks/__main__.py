@@ -16,6 +16,7 @@ import compileall
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -39,6 +40,9 @@ from benchmarks.v2 import v2
 PACKAGE = Path(__file__).parents[1] / "etcd_watcher"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+PATIENCE = 5.0
+"""Seconds for what is under way to end in order, once there was a signal."""
 
 Workload = Callable[[Size], Iterator[Measurement]]
 
@@ -95,14 +99,26 @@ def _leave(number: int, _frame: object) -> NoReturn:
     """Unwind: whoever started a server or a way ends it as the exception comes by."""
     for each in SIGNALS:  # a second one would cut that short
         signal.signal(each, signal.SIG_IGN)
+    # An exception in the midst of gRPC's own locking has had the channel's close() wait for ever.
+    timer = threading.Timer(PATIENCE, _leave_at_once, [128 + number])
+    timer.daemon = True
+    timer.start()
     sys.exit(128 + number)
 
 
+def _leave_at_once(status: int) -> None:
+    _end_the_rest()
+    os._exit(status)
+
+
 def _end_the_rest() -> None:
-    """End what our threads have under way, which no exception reaches."""
+    """End what our threads have under way, which no exception reaches.
+
+    By SIGTERM, at which the guardian of a server tidies up.
+    """
     for each in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            each.terminate()
 
 
 def _run(name: str, size: Size, *, save: bool) -> None:
