@@ -20,7 +20,7 @@ from etcd_watcher.widgets.base import LiveWidget, Message
 from etcd_watcher.widgets.names import name_of_callback, name_of_subscriber
 from etcd_watcher.widgets.output_routing import router
 from etcd_watcher.widgets.output_tail import Output, OutputTail
-from etcd_watcher.widgets.shown_text import cell
+from etcd_watcher.widgets.shown_text import cell, escaped_text
 
 __all__ = ["CallbackBoard"]
 
@@ -252,7 +252,7 @@ class CallbackBoard(LiveWidget):
             "cards": [card.told for card in shown],
             "order": self._shown,
             "all": len(self._cards),
-            "find": self._find,
+            "find": escaped_text(self._find),
             "lines": self.lines,
             "outputs": self.outputs,
         }

@@ -28,7 +28,7 @@ from etcd_watcher.widgets.callables import kinds_of_subscriber, methods_of, note
 from etcd_watcher.widgets.errands import Errands
 from etcd_watcher.widgets.names import name_of_callback, name_of_subscriber
 from etcd_watcher.widgets.renderer import renderer
-from etcd_watcher.widgets.shown_text import cell
+from etcd_watcher.widgets.shown_text import cell, escaped_text
 
 __all__ = ["SubscriberPicker"]
 
@@ -221,7 +221,7 @@ class SubscriberPicker(LiveWidget):
             ],
             "all_rows": len(self._watched or ()),
             "kinds": list(self._kinds),
-            "find": self._find,
+            "find": escaped_text(self._find),
             "api": self.watcher.api,
         }
 

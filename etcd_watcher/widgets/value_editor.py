@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from traitlets import Bool, Instance, Int, Unicode, observe
+from traitlets import Bool, Instance, Int, TraitError, Unicode, observe, validate
 
 from etcd_watcher._html import card_html, code
 from etcd_watcher.errors import Conflict
@@ -88,6 +89,15 @@ class ValueEditor(LiveWidget):
     def writes(self) -> bool:
         """Whether it writes: not where it is read-only."""
         return may_write(self.watcher, read_only=self.read_only)
+
+    @validate("key")
+    def _check_key(self, proposal: Message) -> str:
+        key: str = proposal["value"]
+        try:
+            to_bytes(key)
+        except UnicodeEncodeError:
+            raise TraitError(f"ValueEditor.key is no text: {key!r} has half a character") from None
+        return key
 
     @observe("key")
     def _open_key(self, _: object) -> None:
@@ -223,7 +233,8 @@ class ValueEditor(LiveWidget):
                     self._said = ""
                     self._load()
                 else:
-                    self.key = key
+                    with suppress(TraitError):  # no page of ours asks for that
+                        self.key = key
             case {"ask": "load"}:
                 self._said = ""
                 self._load()

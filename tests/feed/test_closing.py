@@ -108,6 +108,7 @@ def test_what_is_closed_cannot_watch(core: Core) -> None:
     core.feed.close()
     with pytest.raises(StoreClosed):
         core.cover(A)
+    assert core.feed._readers.thread is None
 
 
 def test_a_store_that_is_closed_beneath_it_ends_its_thread(core: Core) -> None:

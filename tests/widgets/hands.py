@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ class Hands:
         self.draw()
 
     def _take(self, content: dict[str, Any], buffers: object = None) -> None:
+        json.dumps(content, ensure_ascii=False).encode()  # as Jupyter does: no half characters
         self.messages.append(content)
         self.state |= content
 
