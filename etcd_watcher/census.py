@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from etcd_watcher.catchup import RETRY
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import ConnectionFailed, RequestRejected, StoreClosed
 from etcd_watcher.keys import KeyRange
@@ -23,9 +24,6 @@ deletion of a key that was never seen and fell into a `Gap` is not told."""
 
 LINGER = 0.5
 """Seconds for which the thread waits for another range before it ends."""
-
-RETRY = 0.2
-"""Seconds between tries while the server is away."""
 
 
 class Census:

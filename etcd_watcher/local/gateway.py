@@ -15,16 +15,9 @@ from typing import Any
 
 from etcd_watcher.errors import ConnectionFailed, RequestRejected
 from etcd_watcher.secret import Secret
+from etcd_watcher.stores.v3_login import LOGIN_TRIES, is_old_token
 
 __all__ = ["Gateway", "Login"]
-
-OLD_TOKEN = ("invalid auth token", "auth store is old", "revision in header is old")
-"""What etcd says of a token that has expired, or is from before a change of the users' rights."""
-
-
-LOGINS = 4
-"""How often we log in anew for a request: the end of a token is cut down to a whole second, so that
-one of 1 s may be over when it arrives."""
 
 
 @dataclass(slots=True)
@@ -67,8 +60,8 @@ class Gateway:
             The server refuses.
         """
         status, answer = self._ask(path, fields)
-        for _ in range(LOGINS if self.login is not None else 0):
-            if status == http.HTTPStatus.OK or not any(map(_said(answer).__contains__, OLD_TOKEN)):
+        for _ in range(LOGIN_TRIES if self.login is not None else 0):
+            if status == http.HTTPStatus.OK or not is_old_token(_said(answer)):
                 break
             self._log_in()
             status, answer = self._ask(path, fields)
