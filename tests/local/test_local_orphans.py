@@ -260,21 +260,32 @@ def test_an_interrupt_from_the_terminal_does_not_reach_the_server(own: Own) -> N
     assert owner.process.wait(20) == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "tries", "first", "step", "least"),
+    [("LocalEtcd", 20, 0.002, 0.008, 5), ("LocalCluster", 12, 0.005, 0.018, 6)],
+)
 def test_an_interrupt_at_any_moment_of_a_start_leaves_nothing(
-    own: Own, nothing_is_left: Callable[..., None]
+    own: Own,
+    nothing_is_left: Callable[..., None],
+    kind: str,
+    tries: int,
+    first: float,
+    step: float,
+    least: int,
 ) -> None:
     owner = own(
-        """
+        f"""
+        from etcd_watcher.local import {kind} as Server
         interrupted = 0
         tell()
         etcd.stop()
         def interrupt(*_):
             raise KeyboardInterrupt
         signal.signal(signal.SIGALRM, interrupt)
-        for step in range(20):
+        for step in range({tries}):
             try:
-                signal.setitimer(signal.ITIMER_REAL, 0.002 + step * 0.008)
-                another = LocalEtcd()
+                signal.setitimer(signal.ITIMER_REAL, {first} + step * {step})
+                another = Server()
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 another.stop()
             except KeyboardInterrupt:
@@ -290,42 +301,7 @@ def test_an_interrupt_at_any_moment_of_a_start_leaves_nothing(
     )
     owner.told()
     interrupted, left = owner.says().split(" ", 1)
-    assert int(interrupted) >= 5
-    assert left == "[]"
-
-
-def test_an_interrupt_at_any_moment_of_a_clusters_start_leaves_nothing(
-    own: Own, nothing_is_left: Callable[..., None]
-) -> None:
-    owner = own(
-        """
-        from etcd_watcher.local import LocalCluster
-        interrupted = 0
-        tell()
-        etcd.stop()
-        def interrupt(*_):
-            raise KeyboardInterrupt
-        signal.signal(signal.SIGALRM, interrupt)
-        for step in range(12):
-            try:
-                signal.setitimer(signal.ITIMER_REAL, 0.005 + step * 0.018)
-                cluster = LocalCluster()
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                cluster.stop()
-            except KeyboardInterrupt:
-                interrupted += 1
-            cluster = None
-        deadline = time.monotonic() + 20
-        while psutil.Process().children(recursive=True):
-            import subprocess; subprocess._cleanup()
-            assert time.monotonic() < deadline, psutil.Process().children(recursive=True)
-            time.sleep(0.01)
-        print(interrupted, os.listdir(os.environ["TMPDIR"]), flush=True)
-        """
-    )
-    owner.told()
-    interrupted, left = owner.says().split(" ", 1)
-    assert int(interrupted) >= 6
+    assert int(interrupted) >= least
     assert left == "[]"
 
 
