@@ -411,7 +411,10 @@ def test_it_is_an_assertion_and_an_error_of_ours() -> None:
     assert issubclass(ExpectationFailed, EtcdWatcherError)
 
 
-def test_pytest_shows_the_line_that_expects_and_the_difference(pytester: pytest.Pytester) -> None:
+def test_pytest_shows_the_line_that_expects_and_the_difference(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others take seconds to load
     pytester.makepyfile(
         f"""
         import asyncio, sys
@@ -440,7 +443,7 @@ def test_pytest_shows_the_line_that_expects_and_the_difference(pytester: pytest.
             asyncio.run(wait())
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "etcd_watcher", "-p", "no:cacheprovider")
     result.stdout.fnmatch_lines(
         [
             '>           watcher.expect(put("a", "2"), within=0.02)',

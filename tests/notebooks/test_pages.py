@@ -220,6 +220,8 @@ def test_the_command_for_ci_runs_notebooks_and_tests_as_it_stands(
         shutil.copy(ROOT / "notebooks" / name, "notebooks")
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # No user of ours need have them, and they take seconds to load.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:playwright")
     by_hand, for_ci = (
         shlex.split(line)
         for block in BLOCKS["docs/notebook-tests.md"]
