@@ -34,7 +34,7 @@ from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments
 from etcd_watcher.stores.v3_login import Login
 from etcd_watcher.stores.v3_outbox import range_end
-from etcd_watcher.stores.v3_past import Past
+from etcd_watcher.stores.v3_past import Past, is_proxy
 from etcd_watcher.stores.v3_requests import Requests
 from etcd_watcher.stores.v3_segments import Plan
 from etcd_watcher.stores.v3_version import forgets_deletions, progress_is_barrier
@@ -383,7 +383,8 @@ class V3Store:
 
     def _segments(self, connection: Connection, scope: KeyRange, first: int, last: int) -> Segments:
         plan, overlap = Plan(first - 1, last), int(self.forgets_deletions)
-        return Segments(connection, scope, plan, self.history_watchers, overlap)
+        watchers = 1 if is_proxy(connection) else self.history_watchers
+        return Segments(connection, scope, plan, watchers, overlap)
 
     def close(self) -> None:
         self._past.close()
