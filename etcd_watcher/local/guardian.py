@@ -18,7 +18,9 @@ ROOT is removed, and this process exits.
 
 An `etcd` may be a script, and the real one its child. So a ward is all that came of the program
 that we ran: once that has ended, however it did, the rest of its process group goes with it, and so
-do those who left the group (Linux gives us orphans whose parents we started).
+do those who left the group (Linux gives us orphans whose parents we started). Should we be killed,
+the owner ends the group; nobody ends those who left it, or a script's children where the owner was
+killed, too.
 
 One JSON object a line. Asked `{"id": 1, "do": WORD, "ward": NAME, …}`, it answers `{"id": 1,
 "pid": …}` with the pid of that etcd, None when it does not run, or `{"id": 1, "error": "…"}`. The

