@@ -171,6 +171,16 @@ def test_what_the_first_has_told_is_not_told_again(server: Server, watch: V3Watc
     assert revisions(watch) == [12, 13, 14]
 
 
+def test_a_response_in_fragments_is_told_at_once_when_it_is_whole(
+    server: Server, watch: V3Watch
+) -> None:
+    for revision in (12, 13, 14):
+        server.tells(OLD, revision)
+    for each in list(server.script)[:2]:
+        each.fragment = True
+    assert [event.revision for event in watch.read().events] == [12, 13, 14]
+
+
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_where_the_server_does_not_want_the_second_the_first_goes_on(
     server: Server, watch: V3Watch, when: str
