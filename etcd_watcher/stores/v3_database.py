@@ -16,7 +16,6 @@ users.
 from __future__ import annotations
 
 import hashlib
-import logging
 import struct
 import tempfile
 import threading
@@ -31,6 +30,7 @@ from google.protobuf.message import DecodeError
 
 from etcd_watcher.errors import EtcdWatcherError, StoreClosed
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.log import logger
 from etcd_watcher.stores import bbolt, wire
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_rows import KEY, REVISION, Row, stored_rows
@@ -68,8 +68,6 @@ TOMBSTONE = 18
 BLANK = bytes([0x10, 0, 0x20, 0, 0x2A, 0])
 """Fields 2, 4 and 5 with nothing in them, written out: among puts, a deletion without them would not
 be read together with these (see `v3_rows`)."""
-
-logger = logging.getLogger("etcd_watcher")
 
 
 class Room:
