@@ -19,7 +19,7 @@ from etcd_watcher.stores.history import FAR
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_lineage import Reading, tell
 
-__all__ = ["Past", "is_proxy"]
+__all__ = ["MEMBER_ANSWER", "Past", "is_proxy"]
 
 MEMBER_ANSWER = 0.5
 """Seconds that another member has to say that it is as far; one that takes longer is no help."""
@@ -38,14 +38,18 @@ class Past:
     ways : sequence of callables
         Ways to read a range on a connection from a first revision to a last one: each goes on where
         the one before it ended. One that gives None cannot.
+    cluster : callable
+        Gives the ID of the cluster whose past it is; 0 where that cannot be found out.
     """
 
     def __init__(
         self,
         connect: Callable[[str], Connection],
         ways: Sequence[Callable[[Connection, KeyRange, int, int], Reading | None]],
+        cluster: Callable[[], int],
     ) -> None:
         self._connect = connect
+        self._cluster = cluster
         self._ways = ways
         self._lock = threading.Lock()
         """Guards all below."""
@@ -86,9 +90,10 @@ class Past:
 
     def _find_member(self, endpoints: Sequence[str], last: int) -> Connection | None:
         """Connect to the first of these members that has the past up to a revision, if any has."""
+        cluster = self._cluster() if endpoints else 0
         for endpoint in endpoints:
             connection = self._connect(endpoint)
-            if _is_as_far(connection, last):
+            if _is_as_far(connection, last, cluster):
                 return connection
             connection.close()
         return None
@@ -131,13 +136,15 @@ class Past:
             each.close()
 
 
-def _is_as_far(connection: Connection, last: int) -> bool:
-    """Tell whether a member has the past up to a revision, or gets it in a moment."""
+def _is_as_far(connection: Connection, last: int, cluster: int) -> bool:
+    """Tell whether a member of a cluster has the past up to a revision, or gets it in a moment."""
     deadline = time.monotonic() + MEMBER_ANSWER
     try:
         while (left := deadline - time.monotonic()) > 0:
-            status = connection.call("status", wire.StatusRequest(), left)
-            if status.header.revision >= last:
+            header = connection.call("status", wire.StatusRequest(), left).header
+            if cluster not in (0, header.cluster_id):
+                return False  # a stranger: another past has the same revisions
+            if header.revision >= last:
                 return True
             time.sleep(BEHIND)
     except EtcdWatcherError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.event import Event
-from etcd_watcher.local import LocalCluster
+from etcd_watcher.local import LocalCluster, LocalEtcd
 from etcd_watcher.stores import v3_past
 from etcd_watcher.stores.history import replay
 from etcd_watcher.stores.v3 import V3Store
@@ -81,6 +82,16 @@ def test_one_that_is_away_is_passed_by(
     finally:
         cluster.faults.start("m2")
     assert connected == list(store.endpoints[1:])
+
+
+def test_a_stranger_that_has_the_same_revisions_is_passed_by(
+    cluster: LocalCluster, truth: list[Event]
+) -> None:
+    with LocalEtcd(version="3.5") as stranger:
+        write(stranger, mixed(REVISIONS + 10, seed=2))
+        with closing(V3Store([cluster.endpoints[0], stranger.url])) as store:
+            store.connect(TIMEOUT)
+            assert told(replay(store, ALL, 1, truth[-1].revision)) == truth
 
 
 def test_one_that_is_behind_is_passed_by(
