@@ -47,8 +47,9 @@ def _measure(endpoints: str, writer: str, size: Size) -> Iterator[Measurement]:
     fill(writer, "past/", past)
     for _ in _live(endpoints, writer, "", past, count):
         pass  # who has just taken in so much is busy with it for a while
+    ways = ["", *available(["etcd_watcher", "etcdctl"])]
     for _ in range(size.rounds):
-        for way in ["", *available(["etcd_watcher", "etcdctl"])]:
+        for way in ways:
             yield from _live(endpoints, writer, way, past, count)
 
 

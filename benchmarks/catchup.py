@@ -35,6 +35,7 @@ def catch_up_transactions(size: Size) -> Iterator[Measurement]:
 
 
 def _read(size: Size, counts: list[int], at_once: int, ways: list[str]) -> Iterator[Measurement]:
+    ways = available(ways)
     for each in counts:
         count = size.of(each, at_once)
         with LocalEtcd(version="3.5") as server:
@@ -43,7 +44,7 @@ def _read(size: Size, counts: list[int], at_once: int, ways: list[str]) -> Itera
             # The server's first reading of what was just written takes longer for whoever it is.
             follow("stub", server.url, "k/", min(count, 1000), TIMEOUT)
             for _ in range(size.rounds):
-                for way in available(ways):
+                for way in ways:
                     yield _once(server, work, way, count)
 
 

@@ -24,12 +24,16 @@ PEERS = ["aetcd", "etcd-sdk-python", "python-etcd3", "etcd3aio", "etcd3gw", "etc
 
 
 def available(ways: list[str]) -> list[str]:
-    """Give those of these ways that can be measured here."""
-    return [
-        way
+    """Give those of these ways that can be measured here; say which cannot."""
+    here = {
+        way: PYTHON.exists() if way in PEERS else way != "etcdctl" or bool(shutil.which(way))
         for way in ways
-        if (PYTHON.exists() if way in PEERS else way != "etcdctl" or shutil.which(way))
-    ]
+    }
+    left_out = [way for way in ways if not here[way]]
+    if left_out:
+        without = f"left out, for they are not here: {', '.join(left_out)}"
+        print(f"{without}. `make bench` gets Python's peers.", file=sys.stderr)
+    return [way for way in ways if here[way]]
 
 
 def _command(way: str, what: str, url: str, prefix: str, count: int) -> list[str]:

@@ -64,6 +64,10 @@ class Row:
         return self.unit.endswith("/s")
 
 
+BEHIND = 0.95
+"""Ours is not as good where it is less than so many times as good."""
+
+
 def command(name: str, size: Size) -> str:
     """Give the command that measures this again."""
     scale = "" if size.scale == 1 else f" --scale {size.scale:g}"
@@ -96,14 +100,35 @@ def _spread(row: Row) -> str:
     return f"{number(min(row.figures))} to {number(max(row.figures))}"
 
 
-def _against_ours(row: Row, all_rows: list[Row]) -> str:
-    """Say how many times as good ours is; "" where there is nothing to compare."""
+def _ours(row: Row, all_rows: list[Row]) -> Row | None:
+    """Give what is to be compared with a row of another way; None where there is nothing."""
     same = (each for each in all_rows if (each.work, each.unit) == (row.work, row.unit))
     ours = next((each for each in same if each.way == OURS), None)
-    if ours is None or row is ours or not row.median or not ours.median:
-        return ""
-    ratio = ours.median / row.median
-    return f"{ratio if row.more_is_better else 1 / ratio:.3g}"
+    return None if ours is None or row is ours or not row.median or not ours.median else ours
+
+
+def _times_as_good(ours: Row, other: Row) -> float:
+    ratio = ours.median / other.median
+    return ratio if ours.more_is_better else 1 / ratio
+
+
+def _against_ours(row: Row, all_rows: list[Row]) -> str:
+    ours = _ours(row, all_rows)
+    return "" if ours is None else f"{_times_as_good(ours, row):.3g}"
+
+
+def _better(found: dict[str, list[Row]]) -> Iterator[str]:
+    """Give a line of the table of losses for each figure of ours that is behind another's."""
+    for name, all_rows in found.items():
+        behind: dict[str, tuple[Row, list[Row]]] = {}
+        for row in all_rows:
+            ours = None if row.way == "a bare loop" else _ours(row, all_rows)
+            if ours is not None and _times_as_good(ours, row) < BEHIND:
+                behind.setdefault(row.work + row.unit, (ours, []))[1].append(row)
+        for ours, others in behind.values():
+            best_first = sorted(others, key=lambda row: _times_as_good(ours, row))
+            shown = ", ".join(f"{row.way} {number(row.median)}" for row in best_first)
+            yield f"| {name} | {ours.work} | {ours.unit} | {number(ours.median)} | {shown} |"
 
 
 def as_text(result: Result) -> str:
@@ -181,6 +206,10 @@ def _page(known: dict[str, Any], found: dict[str, list[Row]]) -> Iterator[str]:
     yield "| what | wanted | measured | |\n|---|---|---|---|"
     for claim in claims.check(found):
         yield f"| {claim.what} | {claim.wanted} | {claim.measured} | {claim.verdict} |"
+    yield "\n## Where others are better\n"
+    yield "By more than a twentieth; the best first.\n"
+    yield "| workload | work | unit | ours | others |\n|---|---|---|---:|---|"
+    yield from _better(found)
     for name, rows_ in found.items():
         yield from _section(name, known[name], rows_)
 

@@ -88,6 +88,21 @@ def test_what_was_not_measured_is_not_claimed() -> None:
     assert {each.holds for each in claims.check({})} == {None}
 
 
+def test_where_others_are_better_is_said_and_by_how_much() -> None:
+    figures = [
+        Measurement("1,000 puts/s", way, figure, "ms p50")
+        for way, figure in [("stub", 0.8), (report.OURS, 1.0), ("near", 0.97), ("best", 0.4)]
+    ]
+    figures += [
+        Measurement("10 events", way, figure, "events/s")
+        for way, figure in [(report.OURS, 1000.0), ("more", 2000.0), ("less", 500.0)]
+    ]
+    assert list(report._better({"live": report.rows(figures)})) == [
+        "| live | 1,000 puts/s | ms p50 | 1 | best 0.4, stub 0.8 |",
+        "| live | 10 events | events/s | 1,000 | more 2,000 |",
+    ]
+
+
 def test_no_size_is_nothing() -> None:
     assert Size(scale=0.001).of(10) == 1
     assert Size(scale=0.5).of(10, least=7) == 7
