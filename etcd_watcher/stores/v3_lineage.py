@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etcd_watcher.errors import Compacted, RequestRejected
@@ -26,6 +28,8 @@ VALUES_AT_ONCE = 16
 
 KNOWN_BYTES = 32 * 1024 * 1024
 """How much of a history is remembered for the values before."""
+
+KEY_OF, VALUE_OF = itemgetter(1), itemgetter(2)
 
 NOTHING = Event(
     type=EventType.DELETE,
@@ -229,8 +233,8 @@ class Lineage:
         known = self._known
         if len(known) * EVENT_OVERHEAD > most:
             return True
-        for event in events:
-            self._added += len(event.raw_key) + len(event.raw_value or b"")
+        keys, values = map(KEY_OF, events), filter(None, map(VALUE_OF, events))
+        self._added += sum(map(len, chain(keys, values)))
         if self._added <= most // 4:
             return False
         self._added = 0
