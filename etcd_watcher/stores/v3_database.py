@@ -33,7 +33,8 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.log import logger
 from etcd_watcher.stores import bbolt, wire
 from etcd_watcher.stores.v3_connection import Connection
-from etcd_watcher.stores.v3_rows import KEY, REVISION, Row, stored_rows
+from etcd_watcher.stores.v3_response import Whole
+from etcd_watcher.stores.v3_rows import KEY, Row, stored_rows
 from etcd_watcher.stores.v3_segments import Piece
 
 __all__ = ["COPY_BYTES", "DatabaseCopy", "Room"]
@@ -238,31 +239,16 @@ class DatabaseCopy:
         # Each has a change, but for the very first, that of no change: 0.02 us a change to know.
         if b"".join(keys).count(FIRST_OF_IT) != end - max(after, 1):
             raise bbolt.BadDatabase(f"revisions are missing between {after} and {end}")
-        changes = _Stored(keys, values, self._scope)
+        # Read at once: a damaged one is given up here.
+        changes = self._in_scope(stored_rows(_complete(keys, values)))
         self.reached = end
-        return Piece(after + 1, end, changes), after
+        return Piece(after + 1, end, Whole(changes, sum(map(len, values)))), after
 
-
-class _Stored:
-    """Changes as the database has them. See `v3_segments.Changes`."""
-
-    def __init__(self, keys: list[bytes], values: list[bytes], scope: KeyRange) -> None:
-        self.count = len(values)
-        self.size = sum(map(len, values))
-        # At once, for whoever reads the database: a damaged one is given up there.
-        rows = stored_rows(_complete(keys, values))
-        start, end = scope.start, scope.end
+    def _in_scope(self, rows: Iterable[Row]) -> list[Row]:
+        start, end = self._scope.start, self._scope.end
         if end is None:
-            self._rows = [row for row in rows if start <= row[KEY]]
-        else:
-            self._rows = [row for row in rows if start <= row[KEY] < end]
-
-    @property
-    def revisions(self) -> int:
-        return len({each[REVISION] for each in self._rows})
-
-    def __iter__(self) -> Iterator[Iterable[Row]]:
-        yield self._rows
+            return [row for row in rows if start <= row[KEY]]
+        return [row for row in rows if start <= row[KEY] < end]
 
 
 def _complete(keys: list[bytes], values: list[bytes]) -> list[bytes]:

@@ -13,7 +13,7 @@ from typing import Any
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.v3_rows import REVISION, Row, told_rows
 
-__all__ = ["CHANGE", "CHANGE_BYTES", "MORE", "Response", "Unread", "Whole", "varint"]
+__all__ = ["CHANGE_BYTES", "Response", "Unread", "Whole"]
 
 PART_BYTES = 64 * 1024
 """Bytes of which messages are made at a time: some 500 changes with values of 100 bytes."""
@@ -118,7 +118,7 @@ class Response:
 def _behind(message: bytes, position: int) -> int:
     """Give where the field ends that begins there."""
     kind = message[position] & 7
-    number, position = varint(message, position + 1)
+    number, position = _varint(message, position + 1)
     if kind == VARINT:
         return position
     if kind == WITH_LENGTH:
@@ -126,7 +126,7 @@ def _behind(message: bytes, position: int) -> int:
     raise ValueError(f"a response of etcd with a field of kind {kind}")
 
 
-def varint(message: bytes, position: int) -> tuple[int, int]:
+def _varint(message: bytes, position: int) -> tuple[int, int]:
     """Give the number that begins there, and where it ends."""
     number = shift = 0
     while (byte := message[position]) >= MORE:
