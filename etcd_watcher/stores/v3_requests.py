@@ -170,9 +170,11 @@ class Requests:
         first, *others = dict.fromkeys(self.in_turn())
         if others and first in self._absences:
             return self._ask_others(made, [*others, first], deadline, {})
-        half = deadline - timeout / 2 if others else deadline
+        half = leader_by = deadline
+        if others:
+            half -= timeout / 2
+            leader_by = min(half, time.monotonic() + LEADERLESS)
         try:
-            leader_by = min(half, time.monotonic() + LEADERLESS) if others else deadline
             return self._ask_in_use(made, deadline if writes else half, half, leader_by)
         except RequestFailed as error:
             others = [each for each in dict.fromkeys(self.in_turn()) if each != error.endpoint]
