@@ -12,6 +12,14 @@ from tests.fake_store import PATIENCE
 from tests.feed.core import LOST, A, Core
 
 
+def begin_to_wait(core: Core) -> tuple[threading.Thread, list[bool]]:
+    """Wait for revision 2 on a thread, and give where it puts what it was told."""
+    waited: list[bool] = []
+    thread = threading.Thread(target=lambda: waited.append(core.feed.wait_complete(2, PATIENCE)))
+    thread.start()
+    return thread, waited
+
+
 def test_it_is_not_complete_before_the_change_is_published(core: Core) -> None:
     core.cover(A)
     core.store.watch_number(1).hold()
@@ -59,13 +67,11 @@ def test_a_question_that_fails_does_not_reach_the_one_who_waits(core: Core) -> N
     core.cover(A)
     core.store.fail_next("probe", LOST)
     core.store.commit(("x", "1"))
-    waiting: list[bool] = []
-    thread = threading.Thread(target=lambda: waiting.append(core.feed.wait_complete(2, PATIENCE)))
-    thread.start()
+    thread, waited = begin_to_wait(core)
     core.store.wait_until(lambda: core.store.calls["probe"])
     core.store.commit(("a", "1"))
     thread.join(PATIENCE)
-    assert waiting == [True]
+    assert waited == [True]
 
 
 @pytest.mark.usefixtures("quick")
@@ -73,14 +79,12 @@ def test_a_new_watch_is_asked_again(core: Core) -> None:
     core.cover(A)
     core.store.deaf_to_probes = True
     core.store.commit(("x", "1"))
-    waiting: list[bool] = []
-    thread = threading.Thread(target=lambda: waiting.append(core.feed.wait_complete(2, PATIENCE)))
-    thread.start()
+    thread, waited = begin_to_wait(core)
     core.store.wait_until(lambda: core.store.watches[0].probes)
     core.store.deaf_to_probes = False
     core.store.watches[0].push(LOST)
     thread.join(PATIENCE)
-    assert waiting == [True]
+    assert waited == [True]
     assert core.store.watches[1].probes == [2]
 
 
@@ -90,9 +94,7 @@ def test_a_new_range_is_asked_again(core: Core) -> None:
     watch = core.store.watch_number(1)
     core.store.deaf_to_probes = True
     core.store.commit(("x", "1"))
-    waiting: list[bool] = []
-    thread = threading.Thread(target=lambda: waiting.append(core.feed.wait_complete(2, PATIENCE)))
-    thread.start()
+    thread, waited = begin_to_wait(core)
     core.store.wait_until(lambda: watch.probes)
     with core.demux.lock:
         core.store.deaf_to_probes = False
@@ -100,17 +102,15 @@ def test_a_new_range_is_asked_again(core: Core) -> None:
         core.store.wait_until(lambda: watch.answers)
         core.feed._reach._set_scope(KeyRange(b"a", b"d"))
     thread.join(PATIENCE)
-    assert waiting == [True]
+    assert waited == [True]
 
 
 def test_closing_ends_the_wait(core: Core) -> None:
     core.cover(A)
     core.store.deaf_to_probes = True
     core.store.commit(("x", "1"))
-    waiting: list[bool] = []
-    thread = threading.Thread(target=lambda: waiting.append(core.feed.wait_complete(2, PATIENCE)))
-    thread.start()
+    thread, waited = begin_to_wait(core)
     core.store.wait_until(lambda: core.store.calls["probe"])
     core.feed.close()
     thread.join(PATIENCE)
-    assert waiting == [False]
+    assert waited == [False]
