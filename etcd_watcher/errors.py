@@ -129,17 +129,19 @@ class Compacted(HistoryLost):
     Attributes
     ----------
     revision : int
-        The oldest revision of which the store still knows the state.
+        The oldest revision of which the store still knows the state: on v2, its present one.
     whole_from : int
-        The oldest revision of which it still has all changes: mostly the same. etcd before 3.4.36
-        and 3.5.18 may have dropped deletions that were made in `revision` itself.
+        The oldest revision from which on it still has all changes: mostly the same. etcd before
+        3.4.36 and 3.5.18 may have dropped deletions that were made in `revision` itself; v2 has the
+        last 1,000 changes.
     """
 
     def __init__(self, revision: int, whole_from: int | None = None) -> None:
         self.revision = revision
         self.whole_from = revision if whole_from is None else whole_from
-        partly = "" if self.whole_from == revision else ", and maybe deletions made in it"
-        super().__init__(f"the server has dropped its history before revision {revision}{partly}")
+        first = min(revision, self.whole_from)
+        partly = ", and maybe deletions made in it" if self.whole_from > revision else ""
+        super().__init__(f"the server has dropped its history before revision {first}{partly}")
 
     def __reduce__(self) -> tuple[type[Compacted], tuple[int, int]]:
         return type(self), (self.revision, self.whole_from)

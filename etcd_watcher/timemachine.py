@@ -21,8 +21,10 @@ __all__ = ["TimeMachine"]
 BASES = 16
 """Readings of the server that are kept, to go from there to other revisions by the journal."""
 
-SURE_ON_V2 = 900
-"""Indexes back from the present that etcd's v2 API surely has: it keeps the last 1,000 changes."""
+AHEAD = (0.0, 0.1, 0.5, 1.0)
+"""Where a past is read that is being lost as it is read: at first from the oldest that the store says
+to have whole, then this part of the way from there to its present. On v2, whose history is the last
+1,000 changes, that oldest one is lost with the next write."""
 
 RANGES = 16
 """Watched ranges that are read one by one; more are read together, with what lies between them."""
@@ -107,7 +109,7 @@ class TimeMachine:
         self, scope: KeyRange, first: int, last: int, found: dict[tuple[int, bytes], Event]
     ) -> int:
         """Find what the store tells of its past; give the revision from which on nothing is missing."""
-        sure = SURE_ON_V2 if self._store.api == "v2" else 0
+        ahead = iter(AHEAD)
         begin = first
         while begin <= last:
             try:
@@ -117,9 +119,9 @@ class TimeMachine:
                     found |= _by_place(events)
             except Compacted as lost:
                 found.clear()
-                first = max(first + 1, lost.whole_from - sure)
+                way = max(0, lost.revision - lost.whole_from)
+                first = max(first + 1, lost.whole_from + int(way * next(ahead, 1.0)))
                 begin = lost.revision if lost.revision < lost.whole_from else first
-                sure = 0
             else:
                 break
         return min(first, last + 1)
@@ -256,7 +258,7 @@ class TimeMachine:
                 for event in events:
                     states.add(event.revision, [event])
         except Compacted as lost:
-            raise self._too_far(scope, lost.revision) from lost
+            raise self._too_far(scope, min(lost.revision, lost.whole_from)) from lost
         return _reconstruct(states, scope, base, revision, revision)
 
     def _replay(self, scope: KeyRange, first: int, last: int) -> Iterator[list[Event]]:

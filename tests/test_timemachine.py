@@ -484,9 +484,32 @@ def test_history_on_v2_is_the_last_changes_that_the_server_has(etcd: LocalEtcd) 
     with Watcher(etcd.url, api="v2") as watcher:
         revisions = [watcher.put("old", f"{number}") for number in range(1100)]
         history = watcher.history("old")
-        assert 800 < len(history) <= 1000
-        assert history.values == [f"{number}" for number in range(1100)][-len(history) :]
-        assert history[-1].revision == revisions[-1]
+        assert history.values == [f"{number}" for number in range(100, 1100)]
+        assert (history.since, history.until) == (revisions[100], revisions[-1])
+        with pytest.raises(Compacted) as lost:
+            watcher.at(revisions[50], "old")
+        assert watcher.at(lost.value.revision, "old") == {"/old": "100"}
+
+
+def test_history_is_found_although_it_is_being_lost(
+    store: FakeStore, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As v2's is, where others write on."""
+    given, tried = history.replay, [0]
+
+    def replay(store: FakeStore, scope: KeyRange, first: int, last: int) -> Iterator[list[Event]]:
+        tried.append(first)
+        oldest = min(95, 50 + 5 * len(tried))
+        if first < oldest:
+            raise Compacted(store.now, oldest)
+        return given(store, scope, first, last)
+
+    monkeypatch.setattr(timemachine_module, "replay", replay)
+    for number in range(100):
+        store.commit(("a", f"{number}"))
+    found = watcher.history("a")
+    assert found.since == tried[-1] < 90
+    assert found.values == [f"{number}" for number in range(found.since - 2, 100)]
 
 
 def test_what_was_made_up_after_a_loss_gives_way_to_what_the_store_tells(

@@ -128,7 +128,7 @@ class Mirror:
         below = KeyRange.of_prefix(directory + b"/")
         if known:
             if index <= self.loaded and _overlap(below, scope):
-                raise Compacted(self.loaded)
+                raise Compacted(self.loaded, index + 1)
             return []
         keys = sorted(key for key in self._live if key in below)
         gone = [_Gone(key, *self._live[key]) for key in keys]

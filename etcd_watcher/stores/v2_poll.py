@@ -17,6 +17,7 @@ There is no request for progress. How we know nevertheless that there is nothing
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -63,6 +64,9 @@ LOOK = 0.05
 
 STOPPING = 1.0
 """Seconds: a server that ends younger polls than this without an answer is about to stop."""
+
+OLDEST = re.compile(r"\[(\d+)/\d+\]$")
+"""Where a server that no longer has an index says which is the oldest that it has: "[503/7]"."""
 
 
 class Poll:
@@ -154,7 +158,7 @@ class Poll:
             self._conclude()
         except etcd.EtcdEventIndexCleared as error:
             if self.complete <= self._cursor:
-                raise Compacted(int(error.payload["index"])) from error
+                raise _compacted(error.payload) from error
             self._client.http.close()
             self._cursor = self.complete
         except etcd.EtcdException as error:
@@ -284,3 +288,9 @@ class Poll:
             self.complete = index
         elif found is not None:
             self._due = found
+
+
+def _compacted(answer: dict[str, Any]) -> Compacted:
+    """Give the error for a poll that began before the server's history."""
+    oldest = OLDEST.search(str(answer.get("cause")))
+    return Compacted(int(answer["index"]), int(oldest[1]) if oldest else None)

@@ -264,6 +264,10 @@ def test_history_that_was_dropped_is_told_and_a_snapshot_leads_on(
     with pytest.raises(Compacted) as lost:
         watch.read()
     assert lost.value.revision == store.revision(TIMEOUT)
+    assert lost.value.whole_from == before + 2
+    with Follower(store, fresh_key.encode(), prefix=True, after=before + 1) as follower:
+        follower.sync()
+        assert [event.value for event in follower.events] == [str(n) for n in range(1, 1_001)]
     # Far from the watched keys' own revisions: only the server's index leads back in.
     for n in range(1_001):
         put(store, f"{fresh_key}-foreign", str(n))
@@ -329,8 +333,9 @@ def test_a_directory_that_fell_before_anybody_looked_is_a_gap(
     after = store.revision(TIMEOUT)
     store.delete(f"{fresh_key}/d".encode(), TIMEOUT, prefix=True)
     watch = store.watch(store.key_range(fresh_key.encode(), prefix=True), after)
-    with pytest.raises(Compacted):
+    with pytest.raises(Compacted) as lost:
         deletions_from(store, watch, after + 1)
+    assert lost.value.whole_from == after + 2
 
 
 def test_a_directory_elsewhere_that_fell_before_anybody_looked_is_none(
