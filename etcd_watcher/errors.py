@@ -116,11 +116,17 @@ class HistoryLost(EtcdWatcherError):
 
     Attributes
     ----------
+    reason : str
+        What happened alone, without what to do.
     living : mapping of bytes to int
         Keys that the store knows to have been there, with the revision that each was created at.
     """
 
     living: Mapping[bytes, int] = MappingProxyType({})
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason + advice)
+        self.reason = reason
 
 
 class Compacted(HistoryLost):
@@ -140,8 +146,13 @@ class Compacted(HistoryLost):
         self.revision = revision
         self.whole_from = revision if whole_from is None else whole_from
         first = min(revision, self.whole_from)
+        before = f"before revision {first}" if first else "there"  # it did not say which
         partly = ", and maybe deletions made in it" if self.whole_from > revision else ""
-        super().__init__(f"the server has dropped its history before revision {first}{partly}")
+        begin = f"with since={self.whole_from}" if first else "later"
+        super().__init__(
+            f"the server has dropped its history {before}{partly}",
+            f": begin {begin}, or watch from now on",
+        )
 
     def __reduce__(self) -> tuple[type[Compacted], tuple[int, int]]:
         return type(self), (self.revision, self.whole_from)

@@ -279,7 +279,7 @@ class Feed:
 
     def _lose(self, error: EtcdWatcherError) -> None:
         """Say why there is trouble, and wait before the next try, at another endpoint."""
-        reason = error.reason if isinstance(error, ConnectionFailed) else str(error)
+        reason = error.reason if isinstance(error, ConnectionFailed | HistoryLost) else str(error)
         with self._state:
             if self._reach.closed:
                 return

@@ -63,7 +63,7 @@ def bridge(
         if lost.revision == snapshot.revision == after + 1:
             return None, [told(event) for event in events]
         lost = Compacted(lost.revision)  # deletions made in that revision are among the events
-    return Gap(after + 1, max(after + 1, snapshot.revision - 1), str(lost)), events
+    return Gap(after + 1, max(after + 1, snapshot.revision - 1), lost.reason), events
 
 
 def differences(snapshot: Snapshot, after: int, known: Iterable[bytes]) -> list[Event]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from etcd_watcher.cli.lines import say
 from etcd_watcher.cli.options import parse
 from etcd_watcher.cli.words import for_a_shell
-from etcd_watcher.errors import Compacted, EtcdWatcherError
+from etcd_watcher.errors import EtcdWatcherError
 
 __all__ = ["run"]
 
@@ -31,9 +31,6 @@ def run(arguments: Sequence[str] | None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         status: int = importlib.import_module(options.run).run(options)
-    except Compacted as error:
-        say(f"{error}: begin with --since {error.whole_from}, or without it")
-        return FAILED
     except EtcdWatcherError as error:
         say(for_a_shell(str(error)))
         return FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from etcd_watcher import BadRecording, ConnectionFailed
+from etcd_watcher import BadRecording, Compacted, ConnectionFailed
 from etcd_watcher.cli.words import for_a_shell
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.stores.open import NO_V2
@@ -27,6 +27,11 @@ def test_arguments_are_options() -> None:
 def test_where_no_server_is_a_shell_can_name_another() -> None:
     said = for_a_shell(str(ConnectionFailed.to(["http://one:1"], "Connection refused")))
     assert said.endswith("Start one, or name another with --endpoints")
+
+
+def test_history_that_is_gone_is_asked_for_from_where_it_is_whole() -> None:
+    said = for_a_shell(str(Compacted(7, 8)))
+    assert said.endswith(": begin with --since 8, or watch from now on")
 
 
 def test_an_api_is_chosen_by_an_option() -> None:
