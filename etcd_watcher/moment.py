@@ -136,7 +136,7 @@ class Differences(Sequence[Difference]):
 class History(Sequence[Event]):
     """What happened to some keys, oldest first. Made by `Watcher.history`.
 
-    Printed, it is a table.
+    Printed, it is a table, and below it from where to where it is complete.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class History(Sequence[Event]):
         return f"History({events}, {self._extent()})"
 
     def __str__(self) -> str:
-        return self.table()
+        return f"{self.table()}\n{self._extent()}"
 
     def _repr_html_(self) -> str:
         table = journal_html(self._events[-SHOWN:], len(self) - len(self._events[-SHOWN:]))
