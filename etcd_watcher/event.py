@@ -162,7 +162,7 @@ class Status:
     Attributes
     ----------
     state : str
-        "connecting", "connected", "reconnecting" or "closed".
+        "connected", "reconnecting" or "closed". A watcher that does not connect is not made.
     endpoint : str
         The endpoint that we talk to, or talked to last.
     reason : str

@@ -38,7 +38,7 @@ FORMAT = "etcd_watcher recording"
 NEWEST_VERSION = 1
 
 APIS = ("v2", "v3")
-STATES = ("connecting", "connected", "reconnecting", "closed")
+STATES = ("connected", "reconnecting", "closed")
 LARGEST = 2**63 - 1
 """Revisions and leases are etcd's int64."""
 

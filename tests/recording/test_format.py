@@ -15,6 +15,7 @@ from etcd_watcher import BadRecording, Event, EventType, Gap, Journal, Recording
 from etcd_watcher.event import Record
 from etcd_watcher.recording.file import save
 from etcd_watcher.recording.format import (
+    STATES,
     Header,
     Keys,
     header_line,
@@ -59,7 +60,7 @@ gaps = st.builds(
     st.text(),
     st.text(),
 )
-states = st.sampled_from(["connecting", "connected", "reconnecting", "closed"])
+states = st.sampled_from(STATES)
 statuses = st.builds(Status, states, st.text(), st.text(), seconds, st.none() | seconds)
 records: st.SearchStrategy[Record] = events() | gaps | statuses
 watched = st.lists(st.tuples(raw, st.booleans())).map(tuple)

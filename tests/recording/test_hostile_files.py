@@ -79,6 +79,10 @@ BAD_LINES = {
     "an action that is missing": (without("action"), "'action' is missing"),
     "a gap that ends first": (json.dumps(GAP).encode() + b"\n", "ends before it begins"),
     "a state that is unknown": (json.dumps(STATUS).encode() + b"\n", "'state' is 'well'"),
+    "a state that no watcher has": (
+        json.dumps(STATUS | {"state": "connecting"}).encode() + b"\n",
+        "it is one of connected, reconnecting, closed",
+    ),
     "a falling revision": (line(revision=4), "its revision 4 comes after 5"),
     "a revision twice": (line(), "its revision 5 has changed this key already"),
     "keys that are text": (b'{"time": 1, "type": "KEYS", "keys": "k"}\n', "'keys' is 'k'"),

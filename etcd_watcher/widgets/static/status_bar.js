@@ -1,8 +1,7 @@
 // One line of StatusBar. Figures change often and silently; a change of state is said aloud.
 
 const STATES = {
-  connected: ["●", "connected"], connecting: ["○", "connecting"],
-  reconnecting: ["◐", "reconnecting"], closed: ["■", "closed"],
+  connected: ["●", "connected"], reconnecting: ["◐", "reconnecting"], closed: ["■", "closed"],
   silent: ["■", "no word from the kernel"],
 };
 const SILENCE = 15000; // milliseconds without a word: there is one every 5 seconds

@@ -1,6 +1,6 @@
 // A watcher in a few lines: how it stands, who is told of what, what came last.
 
-const STATES = { connected: "●", connecting: "○", reconnecting: "◐", closed: "■" };
+const STATES = { connected: "●", reconnecting: "◐", closed: "■" };
 
 function render({ el, state }) {
   el.classList.add("ew-summary");
