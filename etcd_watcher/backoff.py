@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-__all__ = ["LAST_BACKOFF", "Backoff"]
+__all__ = ["LAST_BACKOFF", "RETRY", "Backoff"]
 
 FIRST_BACKOFF = 0.05
 LAST_BACKOFF = 2.0
 """Seconds between tries to reconnect: the first, doubling, and the longest, each with jitter."""
+
+RETRY = 0.2
+"""Seconds between tries of a read that can wait while the server is away."""
 
 
 class Backoff:

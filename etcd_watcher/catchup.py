@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
+from etcd_watcher.backoff import RETRY
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
 from etcd_watcher.event import Event
@@ -19,13 +20,10 @@ from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.history import replay
 from etcd_watcher.subscriber import shown
 
-__all__ = ["RETRY", "CatchUp"]
+__all__ = ["CatchUp"]
 
 CHUNK = MAILBOX_EVENTS // 2
 """Events taken from the journal at a time, under its lock."""
-
-RETRY = 0.2
-"""Seconds between tries of a read that can wait while the server is away."""
 
 
 class CatchUp:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from etcd_watcher.catchup import RETRY
+from etcd_watcher.backoff import RETRY
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import ConnectionFailed, RequestRejected, StoreClosed
 from etcd_watcher.keys import KeyRange

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from etcd_watcher.catchup import RETRY
+from etcd_watcher.backoff import RETRY
 from etcd_watcher.deadline import seconds_left
 from etcd_watcher.errors import (
     ConnectionFailed,
