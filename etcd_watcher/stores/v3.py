@@ -371,12 +371,13 @@ class V3Store:
             return None
         return self._past.read(self._requests.in_turn(), parts[0], first, last)
 
-    def _cluster(self) -> int:
-        try:
-            status = self._requests.read("status", wire.StatusRequest(), MEMBER_ANSWER)
-        except EtcdWatcherError:
-            return 0
-        return int(status.header.cluster_id)
+    def _cluster(self, endpoint: str) -> int:
+        connection = self.connection()
+        with suppress(EtcdWatcherError):
+            if connection.endpoint == endpoint:  # else another is in use by now
+                status = connection.call("status", wire.StatusRequest(), MEMBER_ANSWER)
+                return int(status.header.cluster_id)
+        return 0
 
     def _copy(
         self, connection: Connection, scope: KeyRange, first: int, last: int

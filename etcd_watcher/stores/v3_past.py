@@ -39,14 +39,15 @@ class Past:
         Ways to read a range on a connection from a first revision to a last one: each goes on where
         the one before it ended. One that gives None cannot.
     cluster : callable
-        Gives the ID of the cluster whose past it is; 0 where that cannot be found out.
+        Gives the ID of the cluster that an endpoint in use is of, as that itself says; 0 where it
+        does not. Nobody else's word counts: it may be a stranger's.
     """
 
     def __init__(
         self,
         connect: Callable[[str], Connection],
         ways: Sequence[Callable[[Connection, KeyRange, int, int], Reading | None]],
-        cluster: Callable[[], int],
+        cluster: Callable[[str], int],
     ) -> None:
         self._connect = connect
         self._cluster = cluster
@@ -69,7 +70,7 @@ class Past:
         """
         own, *others = dict.fromkeys(endpoints)
         reached = first - 1
-        connection = self._find_member(others, last)
+        connection = self._find_member(own, others, last)
         if connection is not None:
             told = self._read_from(connection, scope, first, last)
             try:
@@ -88,10 +89,10 @@ class Past:
         connection = self._connect(own)
         return (yield from self._read_from(connection, scope, reached + 1, last))
 
-    def _find_member(self, endpoints: Sequence[str], last: int) -> Connection | None:
-        """Connect to the first of these members that has the past up to a revision, if any has."""
-        cluster = self._cluster() if endpoints else 0
-        for endpoint in endpoints:
+    def _find_member(self, own: str, others: Sequence[str], last: int) -> Connection | None:
+        """Connect to the first other member that has the past up to a revision, if any has."""
+        cluster = self._cluster(own) if others else 0
+        for endpoint in others if cluster else ():
             connection = self._connect(endpoint)
             if _is_as_far(connection, last, cluster):
                 return connection
@@ -142,7 +143,7 @@ def _is_as_far(connection: Connection, last: int, cluster: int) -> bool:
     try:
         while (left := deadline - time.monotonic()) > 0:
             header = connection.call("status", wire.StatusRequest(), left).header
-            if cluster not in (0, header.cluster_id):
+            if header.cluster_id != cluster:
                 return False  # a stranger: another past has the same revisions
             if header.revision >= last:
                 return True
