@@ -16,7 +16,9 @@ the pool's lock: a watch has one reader at any time.
   event that finds none goes the way over a worker, whose wake-up is due then anyway, and who stays up
   as the lookout behind it.
 - The first call of a subscriber is a worker's: what we do not know yet is not tried out on the thread
-  that everybody needs. Nor is one who was slow the last time, or lags, or waits for an event loop.
+  that everybody needs. But for one of many: where a worker has called another that runs the same
+  code, and it was quick, that one vouches for all (see `vouching`).
+- One who was slow the last time, or lags, or waits for an event loop, is a worker's, too.
 - Who held the thread up is not called on it for `BARRED` seconds, and then only when a worker found it
   quick since. A pause of the whole machine looks just the same, so that it is not for good.
 - Threads stay few: while `AWAY` of those that were relieved are still out, nobody is lent the turn.
@@ -28,9 +30,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from types import CodeType
 
 from etcd_watcher.bundle import Bundle
 from etcd_watcher.mailbox import Mailbox
+from etcd_watcher.vouching import Vouchers
 
 __all__ = ["AWAY", "HELD_UP", "Loan", "Readers", "Relieved"]
 
@@ -55,15 +59,20 @@ class Loan:
         self._relieve: Callable[[], None] = lambda: None
         self._barred: dict[Mailbox, float] = {}
         """Until when, by the clock of `Mailbox.ended`."""
+        self._vouchers = Vouchers()
+        self._first: dict[Mailbox, CodeType | None] = {}
+        """Whose first call this is, of those that the turn is lent for, and what it runs."""
 
     def part(self, mailboxes: Iterable[Mailbox]) -> tuple[list[Mailbox], list[Mailbox]]:
         """Part who is trusted from the others, and from those that somebody has already."""
         trusted: list[Mailbox] = []
         others: list[Mailbox] = []
-        barred = self._barred
+        barred, vouchers = self._barred, self._vouchers
         for each in mailboxes:
             known = each.ended > barred.get(each, 0.0) if barred else each.ended
-            if known and not (each.slow or each.scheduled or each.lag_from is not None):
+            if not (each.slow or each.scheduled or each.lag_from is not None) and (
+                known or (not each.ended and vouchers.vouch_for(each))
+            ):
                 trusted.append(each)
             else:
                 others.append(each)
@@ -73,6 +82,7 @@ class Loan:
         """Lend the turn for these mailboxes."""
         for each in mailboxes:
             each.scheduled = True
+        self._first = {each: each.queue[0][1].code for each in mailboxes if not each.ended}
         self._relieve = relieve
         self.turn = bundle = Bundle(mailboxes)
         return bundle
@@ -81,6 +91,7 @@ class Loan:
         """Take the turn back when all is done; False where `take_away` did it before."""
         if self.turn is bundle:
             self.turn = None
+            self._first.clear()
             return True
         self.away -= 1
         return False
@@ -104,7 +115,9 @@ class Loan:
             for each, until in self._barred.items()
             if not each.closed and each.ended <= until
         }
-        self._barred[mailbox] = time.perf_counter() + BARRED
+        self._barred[mailbox] = until = time.perf_counter() + BARRED
+        self._vouchers.bar(mailbox, self._first.get(mailbox), until)
+        self._first.clear()
 
 
 class Relieved(Exception):

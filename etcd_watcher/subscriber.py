@@ -6,6 +6,7 @@ import inspect
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from etcd_watcher.event import Event, Gap
@@ -20,6 +21,7 @@ __all__ = [
     "Subscription",
     "WatchedKey",
     "check_takes",
+    "code_of",
     "identity",
     "loop_for",
     "recurring_name",
@@ -165,6 +167,8 @@ class Subscription:
         What was registered, which `call` calls.
     takes_event : bool
         Whether that is called with the event itself.
+    code : CodeType or None
+        What that runs: see `code_of`.
     ended : bool
         Whether it was unregistered: what is still on its way is dropped.
     """
@@ -179,12 +183,13 @@ class Subscription:
     cell: int | None = field(default_factory=running_cell)
     what: str | Callable[..., Any] = _pulled
     takes_event: bool = True
+    code: CodeType | None = None
     ended: bool = False
 
     def become(self, other: Subscription) -> None:
         """Tell whom another one tells, in its way."""
         self.key, self.who, self.call, self.loop = other.key, other.who, other.call, other.loop
-        self.what, self.takes_event = other.what, other.takes_event
+        self.what, self.takes_event, self.code = other.what, other.takes_event, other.code
 
     @classmethod
     def of_values(  # noqa: PLR0913, PLR0917 - the fields, with another kind of callback
@@ -261,6 +266,23 @@ def check_takes(call: Callable[..., Any], *arguments: str) -> None:
             f"the callback {name} is called with {' and '.join(arguments)}, "
             f"which it does not take: {error}"
         ) from None
+
+
+def code_of(call: object) -> CodeType | None:
+    """Give the Python code that a callback runs, where one can tell by it what it does.
+
+    None for what is not Python (a built-in, a partial), and for a wrapper, whose code runs that of
+    anything else: a decorated function, or one that hands all its arguments on, as a mock does.
+    """
+    # Asked of the type: an object of anybody's class may claim to be what it is not.
+    if type(call) is MethodType:
+        call = call.__func__
+    elif type(call) is not FunctionType:
+        call = getattr(type(call), "__call__", None)  # noqa: B004 - it was found callable
+    if type(call) is not FunctionType or "__wrapped__" in call.__dict__:
+        return None
+    hands_on = call.__code__.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    return None if hands_on else call.__code__
 
 
 def loop_for(call: Callable[..., Any], where: str | None) -> AbstractEventLoop | None:

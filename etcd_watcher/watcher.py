@@ -34,6 +34,7 @@ from etcd_watcher.subscriber import (
     Subscription,
     WatchedKey,
     check_takes,
+    code_of,
     loop_for,
     resolve,
     shown,
@@ -225,11 +226,11 @@ class Watcher(Witness):
             raise TypeError("nobody (None) cannot be a subscriber: name an object")
         call = resolve(who, what)
         check_takes(call, "key", "value")
-        loop = loop_for(call, None)
+        loop, code = loop_for(call, None), code_of(call)
 
         def make(key: Key, scope: KeyRange) -> Subscription:
             made = Subscription.of_values(name_of(key), scope, prefix, who, call, loop)
-            made.what = what
+            made.what, made.code = what, code
             return made
 
         self._registry.subscribe(some(key), who, make, prefix=prefix)
@@ -285,11 +286,11 @@ class Watcher(Witness):
             self._check_open()
             call = resolve(function, function)
             check_takes(call, "event")
-            loop = loop_for(call, where)
+            loop, code = loop_for(call, where), code_of(call)
 
             def make(key: Key, scope: KeyRange) -> Subscription:
                 return Subscription(
-                    name_of(key), scope, prefix, function, call, loop, what=function
+                    name_of(key), scope, prefix, function, call, loop, what=function, code=code
                 )
 
             self._registry.subscribe(keys, function, make, prefix=prefix)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
+from typing import Protocol
 
 import pytest
 
-from etcd_watcher import Event, Watcher, dispatch, relay
+from etcd_watcher import Event, Subscriber, Watcher, dispatch, relay
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.dispatch import MAX_WORKERS, WorkerPool
 from etcd_watcher.mailbox import DELIVERING, Mailbox
@@ -60,7 +63,8 @@ class Callback:
         self.go_on, self.ended = threading.Event(), threading.Event()
         watcher.on(key)(self)
 
-    def __call__(self, event: Event) -> None:
+    # What takes more than it gets may do anything: nobody vouches for another's code.
+    def __call__(self, event: Event, *_: object) -> None:
         with self._changed:
             self.told.append((threading.current_thread().name, event.revision))
             self._changed.notify_all()
@@ -94,7 +98,15 @@ class Callback:
         return found
 
 
-Make = Callable[[str], Callback]
+class Kin(Callback):
+    """One of many whose callback is the same."""
+
+    def __call__(self, event: Event) -> None:  # type: ignore[override]  # takes less on purpose
+        super().__call__(event)
+
+
+class Make(Protocol):
+    def __call__(self, key: str, kind: type[Callback] = ...) -> Callback: ...
 
 
 @pytest.fixture
@@ -102,8 +114,8 @@ def make(watcher: Watcher, store: FakeStore) -> Iterator[Make]:
     """Give callbacks that were called once, by a worker, which looks on now."""
     made: list[Callback] = []
 
-    def make(key: str) -> Callback:
-        made.append(Callback(watcher, key))
+    def make(key: str, kind: type[Callback] = Callback) -> Callback:
+        made.append(kind(watcher, key))
         assert made[-1].on(store.commit((key, "first"))) == WORKER
         while not pool_of(watcher)._loan.part([made[-1].mailbox])[0]:
             threading.Event().wait(0.001)
@@ -152,6 +164,62 @@ def test_the_first_call_is_a_workers(make: Make, watcher: Watcher, store: FakeSt
     make("k")
     other = Callback(watcher, "other")
     assert other.on(store.commit(("other", "v"))) == WORKER
+
+
+def test_but_for_one_of_many_of_whom_a_worker_has_called_one(
+    make: Make, watcher: Watcher, store: FakeStore
+) -> None:
+    make("k", Kin)
+    for number in range(5):
+        other = Kin(watcher, f"other{number}")
+        assert other.on(store.commit((other.key, "v"))) == FEED
+        rest(watcher)
+    together = [Kin(watcher, f"{number} of several") for number in range(5)]
+    revision = store.commit(*[(each.key, "v") for each in together])
+    assert [each.on(revision) for each in together] == [FEED] * 5
+
+
+class Named(Subscriber):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.thread = ""
+        self.told = threading.Event()
+
+    def tell(self, *_: object) -> None:
+        self.thread = threading.current_thread().name
+        self.told.set()
+
+    def do_things(self, key: str, value: str | None) -> None:
+        self.tell(key, value)
+
+
+@pytest.mark.parametrize(("what", "later"), [("do_things", FEED), ("tell", WORKER)])
+def test_people_with_the_same_method_are_such_unless_it_takes_anything(
+    make: Make, watcher: Watcher, store: FakeStore, what: str, later: str
+) -> None:
+    make("k")
+    people = [Named(name) for name in ("Luis", "Ana", "Eva")]
+    for each in people:
+        watcher.register(each.name, each, what)
+        store.commit((each.name, "v"))
+        assert each.told.wait(PATIENCE)
+        rest(watcher)
+    assert people[0].thread.startswith(WORKER)
+    assert all(each.thread.startswith(later) for each in people[1:])
+
+
+def test_who_was_called_so_and_left_is_kept_by_nobody(
+    make: Make, watcher: Watcher, store: FakeStore
+) -> None:
+    make("k", Kin)
+    other = Kin(watcher, "other")
+    assert other.on(store.commit(("other", "v"))) == FEED
+    rest(watcher)
+    watcher.unregister("other", other)
+    left = weakref.ref(other)
+    del other
+    gc.collect()
+    assert comes_true(lambda: left() is None)
 
 
 def test_where_nobody_looks_on_a_worker_is_woken_who_then_does(
@@ -313,6 +381,58 @@ def test_only_so_many_may_hold_it_up_at_one_time(
     assert comes_true(lambda: pool_of(watcher)._loan.away == 0)
 
 
+def test_of_many_that_block_only_one_holds_it_up(
+    make: Make, watcher: Watcher, store: FakeStore
+) -> None:
+    make("k", Kin)  # which was quick
+    blocked = [Kin(watcher, f"k{number}") for number in range(relay.AWAY + 2)]
+    kinds = []
+    for each in blocked:
+        each.once = each.block
+        kinds.append(each.on(store.commit((each.key, "v"))))
+        assert comes_true(partial(is_away, pool_of(watcher), 1))
+        assert comes_true(lambda: pool_of(watcher)._looking)
+    for each in blocked:
+        each.go_on.set()
+    assert kinds == [FEED] + [WORKER] * (relay.AWAY + 1)
+
+
+def test_nor_does_any_where_the_first_one_blocks(
+    make: Make, watcher: Watcher, store: FakeStore
+) -> None:
+    make("k")
+    blocked = [Kin(watcher, f"k{number}") for number in range(relay.AWAY)]
+    kinds = []
+    for each in blocked:
+        each.once = each.block
+        kinds.append(each.on(store.commit((each.key, "v"))))
+        assert comes_true(lambda: pool_of(watcher)._looking)
+    for each in blocked:
+        each.go_on.set()
+    assert kinds == [WORKER] * relay.AWAY
+
+
+def test_when_some_time_has_gone_one_of_the_many_is_tried_again(
+    make: Make, watcher: Watcher, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BARRED", 0.2)
+    make("k", Kin)
+    blocks = Kin(watcher, "blocks")
+    blocks.once = blocks.block
+    assert blocks.on(store.commit(("blocks", "v"))) == FEED
+    assert comes_true(partial(is_away, pool_of(watcher), 1))
+    blocks.go_on.set()
+    barred_until = time.perf_counter() + relay.BARRED
+    kinds: list[str] = []
+    while FEED not in kinds[-1:]:
+        rest(watcher)
+        other = Kin(watcher, f"other{len(kinds)}")
+        kinds.append(other.on(store.commit((other.key, "v"))))
+        threading.Event().wait(0.02)
+    assert time.perf_counter() > barred_until - 0.1
+    assert WORKER in kinds[:-1]
+
+
 def test_the_last_worker_that_is_left_looks_on_before_it_calls_others(
     make: Make, watcher: Watcher, store: FakeStore
 ) -> None:
@@ -442,7 +562,7 @@ class Lingering(Callback):
         self.overlaps = 0
         super().__init__(watcher, key)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:  # type: ignore[override]  # one vouches for another
         self._inside += 1
         self.overlaps += self._inside != 1
         super().__call__(event)
@@ -497,3 +617,26 @@ def test_with_turns_taken_all_the_time_each_is_told_once_in_order_and_one_reads(
     assert together == 1
     assert next(relieved) > 0
     assert len(store.watches) == 1
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("seed", range(3))
+def test_with_newcomers_all_the_time_each_is_told_once_in_order_from_its_first_event_on(
+    watcher: Watcher, store: FakeStore, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    callbacks = [Lingering(watcher, f"k{number}", chance) for number in range(100)]
+    began: list[int] = []
+    for _ in callbacks:
+        began.append(store.now + 1)
+        for _ in range(3):
+            store.commit(*[(each.key, "v") for each in callbacks[: len(began)][-5:]])
+        if chance.random() < 0.2:
+            watcher.sync(PATIENCE)
+            assert callbacks[len(began) - 1].revisions[-1] == store.now
+    watcher.sync(PATIENCE)
+    for callback, first in zip(callbacks, began, strict=True):
+        assert callback.revisions == list(range(first, min(first + 15, store.now + 1)))
+        assert not callback.overlaps
+    assert any(callback.told[0][0] == FEED for callback in callbacks)
+    assert any(callback.told[0][0].startswith(WORKER) for callback in callbacks)

@@ -11,12 +11,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from etcd_watcher import subscriber
+from etcd_watcher import Event, subscriber
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.subscriber import (
     Subscriber,
     Subscription,
     check_takes,
+    code_of,
     identity,
     loop_for,
     recurring_name,
@@ -280,3 +281,65 @@ def test_what_has_no_lasting_name_does_not_recur() -> None:
 
 def test_every_name_of_the_module_is_there() -> None:
     assert set(subscriber.__all__) <= set(vars(subscriber))
+
+
+class Called:
+    def __call__(self, event: Event) -> None: ...
+
+    def method(self, event: Event) -> None: ...
+
+
+def called(event: Event) -> None: ...
+
+
+@functools.wraps(called)
+def wrapper(event: Event) -> None: ...
+
+
+def hands_on(*arguments: object) -> None: ...
+
+
+class Pretender:
+    """Claims to be a function, as a mock with a spec does."""
+
+    __class__ = types.FunctionType  # type: ignore[assignment]
+    __code__ = called.__code__
+    __call__ = functools.partial(called)
+
+    def __getattr__(self, name: str) -> object:
+        pytest.fail(f"it was asked for {name}")
+
+
+@pytest.mark.parametrize(
+    ("call", "runs"),
+    [
+        (called, called.__code__),
+        (Called().method, Called.method.__code__),
+        (Called(), Called.__call__.__code__),
+        (wrapper, None),
+        (hands_on, None),
+        (functools.partial(called), None),
+        (Called, None),
+        (print, None),
+        ([].append, None),
+        (Mock(), None),
+        (Mock(spec=called), None),
+    ],
+)
+def test_what_code_a_callback_runs_is_told_where_that_says_what_it_does(
+    call: object, runs: types.CodeType | None
+) -> None:
+    assert code_of(call) is runs
+
+
+def test_an_object_is_not_asked_what_code_it_runs() -> None:
+    assert code_of(Pretender()) is None
+
+
+def test_a_new_callback_brings_its_code() -> None:
+    first, second = (
+        Subscription("k", KeyRange.of_key(b"k"), prefix=False, code=each.__code__)
+        for each in (called, hands_on)
+    )
+    first.become(second)
+    assert first.code is hands_on.__code__

@@ -50,6 +50,7 @@ FLOORS = [
         "lagging",
         "pool",
         "relay",
+        "vouching",
         "dispatch",
         "bundle",
         "turns",
