@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from etcd_watcher.backoff import RETRY
 from etcd_watcher.demux import Demux
 from etcd_watcher.errors import Compacted, ConnectionFailed, StoreClosed
-from etcd_watcher.event import Event
-from etcd_watcher.keys import KeyRange
 from etcd_watcher.lagging import fill
 from etcd_watcher.log import logger
 from etcd_watcher.mailbox import MAILBOX_EVENTS, Mailbox
 from etcd_watcher.resync import bridge
+from etcd_watcher.shared_past import PastReader, SharedPasts
 from etcd_watcher.stores.base import Store
 from etcd_watcher.stores.history import replay
 from etcd_watcher.subscriber import shown
@@ -44,18 +43,17 @@ class CatchUp:
         self._store = store
         self._timeout = timeout
         self._closing = threading.Event()
-        self._histories: dict[Mailbox, tuple[Iterator[list[Event]], int, KeyRange]] = {}
-        """Histories that are being read, with their last revision and their range. Each is touched
-        by the one thread that has the mailbox."""
+        self._pasts = SharedPasts(partial(replay, store))
+        self._readers: dict[Mailbox, PastReader] = {}
+        """Who reads history. Each is touched by the one thread that has the mailbox."""
 
     def __call__(self, mailbox: Mailbox) -> None:
-        """Bring a mailbox its next events. Blocks while the server is asked."""
-        if mailbox not in self._histories and self._demux.refill_from_journal(mailbox, CHUNK):
+        """Bring a mailbox its next events, unless it is closed. Blocks while the server is asked."""
+        if mailbox not in self._readers and self._demux.refill_from_journal(mailbox, CHUNK):
             return
         try:
             self._refill_or_skip(mailbox)
         except ConnectionFailed:
-            self._histories.pop(mailbox, None)
             if self._closing.wait(RETRY):
                 raise StoreClosed("the watcher was closed while a subscriber caught up") from None
 
@@ -63,30 +61,39 @@ class CatchUp:
         try:
             self._refill_from_history(mailbox)
         except Compacted as lost:
-            self._histories.pop(mailbox, None)
             if mailbox.raises_compacted:
                 raise
             with contextlib.suppress(Compacted):  # once more meanwhile: the next call sees to it
                 self._skip(mailbox, lost)
 
     def _refill_from_history(self, mailbox: Mailbox) -> None:
-        start = mailbox.lag_from
-        scope = self._demux.scope_of(mailbox)
-        if start is None or scope is None:
-            mailbox.lag_from = None
+        reader = self._reader_for(mailbox)
+        if reader is None:
+            self.forget(mailbox)
             return
-        if mailbox not in self._histories:
-            last = max(mailbox.covered_from - 1, self._demux.journal.last_revision)
-            self._histories[mailbox] = (replay(self._store, scope, start, last), last, scope)
-        history, last, scope = self._histories[mailbox]
-        events = next(history, None)
+        try:
+            events = reader.read()
+        except BaseException:
+            self.forget(mailbox)
+            raise
         with self._demux.lock:
-            if events is None:
-                del self._histories[mailbox]
-                mailbox.lag_from = last + 1
-            else:
-                fill(mailbox, events, scope)
-                mailbox.lag_from = events[-1].revision + 1
+            if is_current := reader.era == self._demux.era:
+                fill(mailbox, events or (), reader.scope)
+                mailbox.lag_from = reader.reached + 1
+        if events is None or not is_current:
+            self.forget(mailbox)
+
+    def _reader_for(self, mailbox: Mailbox) -> PastReader | None:
+        """Give what reads history for a mailbox; None where there is nothing to read any more."""
+        with self._demux.lock:
+            start, scope = mailbox.lag_from, self._demux.scope_of(mailbox)
+            if start is None or scope is None or mailbox.closed:
+                mailbox.lag_from = None
+                return None
+            if mailbox not in self._readers:
+                last = max(mailbox.covered_from - 1, self._demux.journal.last_revision)
+                self._readers[mailbox] = self._pasts.join(scope, start, last, self._demux.era)
+            return self._readers[mailbox]
 
     def _skip(self, mailbox: Mailbox, lost: Compacted) -> None:
         """Go on from the oldest state that the server still has: nobody has what lies between."""
@@ -112,9 +119,9 @@ class CatchUp:
 
     def forget(self, mailbox: Mailbox) -> None:
         """Stop reading history for a mailbox whose consumer is gone."""
-        history = self._histories.pop(mailbox, None)
-        if history is not None and hasattr(history[0], "close"):
-            history[0].close()
+        reader = self._readers.pop(mailbox, None)
+        if reader is not None:
+            reader.close()
 
     def close(self) -> None:
         """End every wait. Reads of the store end when it is closed."""

@@ -42,6 +42,8 @@ class Demux:
         self.complete = 0
         """Every change up to this revision in the watched range has been published, or lies in a
         `Gap`. Guarded by `lock`."""
+        self.era = 0
+        """How often the server's data was replaced. Guarded by `lock`."""
         self.relieve: Callable[[], None] | None = None
         """Has another thread read on; None where a publication's thread is not to be kept."""
         self._woken = 0
@@ -253,6 +255,7 @@ class Demux:
                 for subscription, _ in route.subscriptions:
                     subscription.start = 0
             self.lives = Lives()
+            self.era += 1
             self.complete = 0
             self._lagging.clear()
             self.journal.begin_anew()

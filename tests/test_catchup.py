@@ -14,8 +14,10 @@ from etcd_watcher import catchup as catchup_module
 from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.keys import KeyRange
+from etcd_watcher.shared_past import PastReader
+from etcd_watcher.stores.base import Batch
 from etcd_watcher.stores.history import replay
-from tests.fake_store import PATIENCE, FakeStore
+from tests.fake_store import PATIENCE, FakeStore, event
 from tests.threads import threads_left
 
 BOUND = 4
@@ -375,6 +377,64 @@ def test_a_subscriber_that_leaves_while_it_catches_up_is_told_no_more(
     assert reader.revisions == [2]
 
 
+def test_those_who_are_behind_by_the_same_are_told_by_one_reading(
+    opened: Callable[..., Watcher], store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher, readers = opened(journal_events=10), [Reader() for _ in range(5)]
+    all_here, here, read = threading.Barrier(len(readers)), set(), PastReader.read
+
+    def read_when_all_are_here(self: PastReader) -> list[Event] | None:
+        if self not in here:
+            here.add(self)
+            all_here.wait(PATIENCE)
+        return read(self)
+
+    monkeypatch.setattr(PastReader, "read", read_when_all_are_here)
+    for each in readers:
+        watcher.on("k")(each)
+        each.go_on.clear()
+    store.commit(("k", "first"))
+    assert all(each.stands.wait(PATIENCE) for each in readers)
+    for number in range(50):
+        store.commit(("k", str(number)))
+    assert watcher._feed.wait_complete(store.now, PATIENCE)
+    for each in readers:
+        each.go_on.set()
+    watcher.sync()
+    assert [each.revisions for each in readers] == [list(range(2, 53))] * len(readers)
+    assert len(store.watches) == 2
+    assert watcher._catch_up._pasts.readings == []
+
+
+def test_history_of_data_that_was_replaced_meanwhile_is_told_no_further(
+    opened: Callable[..., Watcher], store: FakeStore
+) -> None:
+    watcher, reader = opened(journal_events=10), Reader()
+    watcher.on("k")(reader)
+    fall_behind(watcher, store, reader, 50)
+    goes_on, asked = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        asked.set()
+        goes_on.wait(PATIENCE)
+
+    store.before("watch", ask)
+    reader.go_on.set()
+    assert asked.wait(PATIENCE)
+    feed = store.watch_number(1)
+    reads = feed.reads
+    feed.push(Batch(feed.scope, [event(2, "k", "new")], anew=True))
+    store.wait_until(lambda: feed.reads > reads, "the new data to be taken")
+    goes_on.set()
+    feed.push(Batch(feed.scope, [event(3, "k", "newer")]))
+    watcher.wait_for("k", lambda each: each.value == "newer", timeout=PATIENCE)
+    assert watcher._pool.settle(3, PATIENCE) == []
+    held = ["first", *map(str, range(BOUND))]
+    assert [each.value for each in reader.told] == [*held, "new", "newer"]
+    (gap,) = watcher.delivery(reader).gaps
+    assert (gap.first, gap.last) == (2 + BOUND + 1, store.now)
+
+
 def test_closing_ends_one_that_waits_for_a_server_that_is_away(
     opened: Callable[..., Watcher], store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,7 +489,7 @@ def test_a_replay_that_is_given_up_closes_its_watch() -> None:
     store.commit(("k", "2"))
     history = replay(store, ALL, 1, 3)
     next(history)
-    history.close()  # type: ignore[attr-defined]  # it is a generator
+    history.close()
 
 
 def test_a_replay_of_what_is_compacted_says_so() -> None:

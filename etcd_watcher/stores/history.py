@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Protocol, runtime_checkable
 
 from etcd_watcher.event import Event
@@ -44,7 +44,9 @@ class KeepsHistory(Protocol):
         ...
 
 
-def replay(store: Store, scope: KeyRange, first: int, last: int) -> Iterator[list[Event]]:
+def replay(
+    store: Store, scope: KeyRange, first: int, last: int
+) -> Generator[list[Event], None, None]:
     """Give the events of `scope` with revisions `first` to `last`, in whole transactions.
 
     It ends once it has told everything up to `last`, a revision that the store has already given

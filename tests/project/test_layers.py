@@ -58,7 +58,7 @@ FLOORS = [
         "demux",
         "lives",
     },
-    {"feed", "reach", "growth", "backoff", "catchup", "resync", "census", "client"},
+    {"feed", "reach", "growth", "backoff", "catchup", "shared_past", "resync", "census", "client"},
     {
         "registry",
         "stream",

@@ -402,7 +402,7 @@ def test_it_ends_with_its_reader(past: LocalEtcd, connect: Connect) -> None:
     batches = replay(store, ALL, 1, store.revision(TIMEOUT))
     next(batches)
     assert len(store._past.readers) == 1
-    batches.close()  # type: ignore[attr-defined]  # it is a generator
+    batches.close()
     assert not store._past.readers
     assert open_files() == before
 
