@@ -291,6 +291,8 @@ class Mailbox:
             self.tell(event, subscription)
             count += 1
             now = time.perf_counter()
+        if self.closed and self.lag_from is not None:
+            self.refill()  # it lets go of the history that it reads
         self.busy = None
         self.ended = now
         if count:

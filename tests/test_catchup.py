@@ -406,6 +406,23 @@ def test_those_who_are_behind_by_the_same_are_told_by_one_reading(
     assert watcher._catch_up._pasts.readings == []
 
 
+def test_one_who_has_left_reads_no_history(
+    opened: Callable[..., Watcher], store: FakeStore
+) -> None:
+    watcher, reader = opened(journal_events=10), Reader()
+    watcher.on("k")(reader)
+    fall_behind(watcher, store, reader, 50)
+    reader.until = 20
+    reader.go_on.set()
+    assert reader.stands_at_last.wait(PATIENCE)
+    watcher.unregister("k", reader)
+    reader.until = None
+    reader.go_on.set()
+    watcher.sync()
+    assert watcher._catch_up._pasts.readings == []
+    assert store.watches[1].closed
+
+
 def test_history_of_data_that_was_replaced_meanwhile_is_told_no_further(
     opened: Callable[..., Watcher], store: FakeStore
 ) -> None:
