@@ -24,6 +24,7 @@ __all__ = ["fan_out", "many_keys"]
 EVENTS = 40
 PUTS = 10_000
 PATIENCE = 60.0
+CPU = "us of CPU an event"
 
 
 class Counter:
@@ -92,20 +93,35 @@ def many_keys(size: Size) -> Iterator[Measurement]:
     """Many keys, each with a subscriber of its own: what they take, and what an event costs."""
     with LocalEtcd(version="3.5") as server:
         for _ in range(size.rounds):
-            for count in (10, 10_000):
-                yield from _watch(server, size.of(count, 10), size.of(PUTS, 100))
+            with_ten: list[Measurement] = []
+            for count in (10, 1_000, 10_000):
+                measured = list(_watch(server, size.of(count, 10), size.of(PUTS, 100)))
+                yield from measured
+                if with_ten:
+                    yield from _growth(measured, with_ten)
+                else:
+                    with_ten = measured
+
+
+def _growth(measured: list[Measurement], with_ten: list[Measurement]) -> Iterator[Measurement]:
+    """Tell how many times what it takes with ten keys an event takes, in the same round."""
+    for ours, theirs in zip(measured, with_ten, strict=True):
+        if ours.unit.startswith(CPU):
+            unit = f"times the CPU with 10 keys{ours.unit.removeprefix(CPU)}"
+            yield Measurement(ours.work, ours.way, ours.figure / theirs.figure, unit)
 
 
 def _watch(server: LocalEtcd, count: int, puts: int) -> Iterator[Measurement]:
     work = f"{count:,} keys, a subscriber each"
     command = [sys.executable, "-m", "benchmarks.many_keys", server.url, str(count), str(puts)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
-    mib, threads, all_threads, connections, cpu, seconds = map(float, done.stdout.split())
+    mib, threads, all_threads, connections, seconds, first, later = map(float, done.stdout.split())
     yield Measurement(work, "etcd_watcher", mib, "MiB over an empty watcher")
     yield Measurement(work, "etcd_watcher", threads, "threads of Python")
     yield Measurement(work, "etcd_watcher", all_threads, "threads with those inside gRPC")
     yield Measurement(work, "etcd_watcher", connections, "connections")
-    yield Measurement(work, "etcd_watcher", cpu, "us of CPU an event")
+    yield Measurement(work, "etcd_watcher", first, f"{CPU}, of the first {puts:,}")
+    yield Measurement(work, "etcd_watcher", later, f"{CPU}, of the next {puts:,}")
     yield Measurement(work, "etcd_watcher", seconds, "s to register")
 
 
