@@ -8,11 +8,19 @@ import signal
 import threading
 import urllib.request
 from collections.abc import Callable
+from itertools import islice
+from typing import Any
 
 import pytest
 
 from etcd_watcher import Compacted, Event, LocalEtcd, Watcher
+from etcd_watcher.keys import KeyRange
+from etcd_watcher.shared_past import PastReader
+from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stream import EventStream
+from tests.fake_store import PATIENCE
+from tests.stores.v3_past import Operation, told_by_a_watch, write
+from tests.threads import in_thread
 from tests.watcher.conftest import News
 
 
@@ -36,6 +44,41 @@ def test_events_since_replays_history_first(
         with watcher.events(fresh_key, since=first) as events:
             watcher.put(fresh_key, "2")
             assert [next(events).value for _ in range(4)] == ["0", "1", None, "2"]
+
+
+def test_what_several_replay_is_read_from_the_server_once(
+    fresh_key: str, any_etcd: LocalEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, read, readings = V3Store.history, PastReader.read, []
+    all_here, here = threading.Barrier(5), set()
+
+    def history(self: V3Store, scope: KeyRange, first: int, last: int) -> Any:
+        readings.append(first)
+        return begin(self, scope, first, last)
+
+    def read_when_all_are_here(self: PastReader) -> list[Event] | None:
+        if self not in here:
+            here.add(self)
+            all_here.wait(PATIENCE)
+        return read(self)
+
+    monkeypatch.setattr(V3Store, "history", history)
+    monkeypatch.setattr(PastReader, "read", read_when_all_are_here)
+    with Watcher(any_etcd.url, api="v3") as watcher:
+        puts: list[list[Operation]] = [[(fresh_key.encode(), b"v")] for _ in range(1_500)]
+        last = write(any_etcd, puts)
+        first = last - len(puts) + 1
+        assert isinstance(watcher._store, V3Store)
+        truth = told_by_a_watch(watcher._store, KeyRange.of_key(fresh_key.encode()), first, last)
+
+        def replay() -> list[Event]:
+            with watcher.events(fresh_key, since=first) as events:
+                return list(islice(events, len(puts)))
+
+        for thread, results in [in_thread(replay) for _ in range(5)]:
+            thread.join(PATIENCE)
+            assert results == [truth]
+    assert readings == [first]
 
 
 def test_events_since_of_a_key_without_history(fresh_key: str, any_etcd: LocalEtcd) -> None:
