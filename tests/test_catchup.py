@@ -87,6 +87,20 @@ def fall_behind(watcher: Watcher, store: FakeStore, reader: Reader, count: int) 
     assert watcher._feed.wait_complete(store.now, PATIENCE)
 
 
+def hold_history(store: FakeStore, reader: Reader) -> threading.Event:
+    """Have a reader go on until it asks for history, and wait there for what is given."""
+    goes_on, asked = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        asked.set()
+        goes_on.wait(PATIENCE)
+
+    store.before("watch", ask)
+    reader.go_on.set()
+    assert asked.wait(PATIENCE)
+    return goes_on
+
+
 def test_one_that_lags_behind_its_mailbox_reads_the_journal(
     opened: Callable[..., Watcher], store: FakeStore
 ) -> None:
@@ -124,15 +138,7 @@ def test_events_that_come_while_history_is_read_are_told_once_and_after_it(
     watcher, reader = opened(journal_events=10), Reader()
     watcher.on("k")(reader)
     fall_behind(watcher, store, reader, 30)
-    goes_on, asked = threading.Event(), threading.Event()
-
-    def ask() -> None:
-        asked.set()
-        goes_on.wait(PATIENCE)
-
-    store.before("watch", ask)
-    reader.go_on.set()
-    assert asked.wait(PATIENCE)
+    goes_on = hold_history(store, reader)
     for number in range(30):  # the journal forgets once more
         store.commit(("k", f"meanwhile {number}"))
     assert watcher._feed.wait_complete(store.now, PATIENCE)
@@ -429,15 +435,7 @@ def test_history_of_data_that_was_replaced_meanwhile_is_told_no_further(
     watcher, reader = opened(journal_events=10), Reader()
     watcher.on("k")(reader)
     fall_behind(watcher, store, reader, 50)
-    goes_on, asked = threading.Event(), threading.Event()
-
-    def ask() -> None:
-        asked.set()
-        goes_on.wait(PATIENCE)
-
-    store.before("watch", ask)
-    reader.go_on.set()
-    assert asked.wait(PATIENCE)
+    goes_on = hold_history(store, reader)
     feed = store.watch_number(1)
     reads = feed.reads
     feed.push(Batch(feed.scope, [event(2, "k", "new")], anew=True))

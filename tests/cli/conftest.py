@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from etcd_watcher import LocalEtcd
+from etcd_watcher import LocalEtcd, Watcher
 
 PATIENCE = 30.0
 
@@ -34,6 +34,12 @@ def environment(etcd: LocalEtcd) -> dict[str, str]:
     kept |= {"ETCDCTL_ENDPOINTS": etcd.url, "ETCDCTL_API": "3", "TERM": "xterm"}
     kept.pop("NO_COLOR", None)
     return kept
+
+
+@pytest.fixture
+def publisher(etcd: LocalEtcd) -> Iterator[Watcher]:
+    with Watcher(etcd, api="v3") as made:
+        yield made
 
 
 @pytest.fixture

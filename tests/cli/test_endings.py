@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,12 +18,6 @@ from tests.watcher.conftest import eventually
 Open = Callable[..., Terminal]
 
 ENDINGS = ["SIGINT", "SIGTERM", "SIGHUP"]
-
-
-@pytest.fixture
-def publisher(etcd: LocalEtcd) -> Iterator[Watcher]:
-    with Watcher(etcd, api="v3") as made:
-        yield made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,6 @@ HOSTILE = b"\x1b[2J\x1b]0;owned\x07\r\n\xff\xe2\x80\xae<b>"
 def lines(process: subprocess.Popen[bytes], count: int) -> list[bytes]:
     assert process.stdout is not None
     return [process.stdout.readline() for _ in range(count)]
-
-
-@pytest.fixture
-def publisher(etcd: LocalEtcd) -> Iterator[Watcher]:
-    with Watcher(etcd, api="v3") as made:
-        yield made
 
 
 @pytest.fixture

@@ -49,16 +49,20 @@ def check_rounds(follower: Follower, own: str, rounds: int, *, new_keys: bool) -
         assert not missing, f"round {number}: complete to {follower.complete} without {missing}"
 
 
+@pytest.mark.parametrize(
+    "rounds",
+    [ROUNDS, pytest.param(10 * ROUNDS, marks=[pytest.mark.slow, pytest.mark.timeout(600)])],
+)
 @pytest.mark.parametrize("where", ["in the range", "beside it"])
 def test_complete_is_never_said_too_early_while_others_write(
-    store: V2Store, fresh_key: str, where: str
+    store: V2Store, fresh_key: str, where: str, rounds: int
 ) -> None:
     directory = fresh_key if where == "in the range" else f"{fresh_key}-foreign"
     with (
         writing(store.endpoint, directory, pause=0.001, writers=2),
         Follower(store, fresh_key.encode(), prefix=True) as follower,
     ):
-        check_rounds(follower, fresh_key, ROUNDS, new_keys=True)
+        check_rounds(follower, fresh_key, rounds, new_keys=True)
 
 
 def test_complete_is_never_said_too_early_for_one_key_among_others(
@@ -69,20 +73,6 @@ def test_complete_is_never_said_too_early_for_one_key_among_others(
         Follower(store, f"{fresh_key}/one".encode(), prefix=False) as follower,
     ):
         check_rounds(follower, f"{fresh_key}/one", ROUNDS, new_keys=False)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("where", ["in the range", "beside it"])
-def test_complete_is_never_said_too_early_in_thousands_of_rounds(
-    store: V2Store, fresh_key: str, where: str
-) -> None:
-    directory = fresh_key if where == "in the range" else f"{fresh_key}-foreign"
-    with (
-        writing(store.endpoint, directory, pause=0.001, writers=2),
-        Follower(store, fresh_key.encode(), prefix=True) as follower,
-    ):
-        check_rounds(follower, fresh_key, 10 * ROUNDS, new_keys=True)
 
 
 # Both ways to know are tested by themselves: looking at the changes one by one, and half-closing.

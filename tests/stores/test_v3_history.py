@@ -51,6 +51,20 @@ def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
 
 
 @pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of the pieces that are here, each time that some came."""
+    sizes: list[int] = []
+    hold_less = Segments._hold_less
+
+    def watched(segments: Segments) -> None:
+        hold_less(segments)
+        sizes.append(segments._plan.cost)
+
+    monkeypatch.setattr(Segments, "_hold_less", watched)
+    return sizes
+
+
+@pytest.fixture
 def connect(connect: Callable[..., V3Store]) -> Callable[..., V3Store]:
     """Open stores that read the past by watches alone."""
     return partial(connect, history_copy_bytes=0)
@@ -229,18 +243,13 @@ def test_a_server_that_reads_for_long_is_waited_for(
 
 
 def test_memory_is_bounded_while_later_segments_wait(
-    past: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+    past: LocalEtcd,
+    connect: Callable[..., V3Store],
+    monkeypatch: pytest.MonkeyPatch,
+    held: list[int],
 ) -> None:
     bound = 250_000
     monkeypatch.setattr(v3_history, "HELD_BYTES", bound)
-    held = []
-    hold_less = Segments._hold_less
-
-    def watched(segments: Segments) -> None:
-        hold_less(segments)
-        held.append(segments._plan.cost)
-
-    monkeypatch.setattr(Segments, "_hold_less", watched)
     store = connect(past)
     last = store.revision(TIMEOUT)
     assert told(store, ALL, 1, last) == truth_of(past, ALL, 1, last)
@@ -371,19 +380,14 @@ def test_values_too_large_for_one_message_come_in_parts(
 
 @pytest.mark.slow
 def test_values_of_a_megabyte_come_once_and_in_order(
-    server: LocalEtcd, connect: Callable[..., V3Store], monkeypatch: pytest.MonkeyPatch
+    server: LocalEtcd,
+    connect: Callable[..., V3Store],
+    monkeypatch: pytest.MonkeyPatch,
+    held: list[int],
 ) -> None:
     monkeypatch.setattr(history, "FAR", 10)
     values = {b"dense/%d" % number: b"%08d" % number * 131_072 for number in range(150)}
     write(server, [[each] for each in values.items()])
-    held = []
-    hold_less = Segments._hold_less
-
-    def watched(segments: Segments) -> None:
-        hold_less(segments)
-        held.append(segments._plan.cost)
-
-    monkeypatch.setattr(Segments, "_hold_less", watched)
     store = connect(server)
     events = told(store, ALL, 1, store.revision(TIMEOUT))
     assert {event.raw_key: event.raw_value for event in events} == values
