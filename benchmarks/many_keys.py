@@ -9,22 +9,31 @@ import subprocess
 import sys
 import threading
 import time
+from unittest.mock import patch
 
 import psutil
 
 from benchmarks.fanout import resident
 from etcd_watcher import Event, Watcher
+from etcd_watcher.demux import Demux
+from etcd_watcher.stores.base import Batch
 
 
 def main() -> None:
     """Print what so many keys take.
 
     That is: MiB, threads of Python and of the system, connections, seconds to register, and the us
-    of CPU an event of so many puts, and of as many more. Where there is a key for each put, the
-    first ones are the first events of their keys and subscribers, and the others are not.
+    of CPU an event and the events a message of so many puts, and of as many more. Where there is a
+    key for each put, the first ones are the first events of their keys and subscribers, and the
+    others are not.
     """
     _, url, keys, puts = sys.argv
-    told, done = [0], threading.Event()
+    told, done, messages = [0], threading.Event(), [0]
+    take = Demux.take
+
+    def counted(demux: Demux, batch: Batch) -> None:
+        messages[0] += bool(batch.events)
+        take(demux, batch)
 
     class One:
         def __call__(self, _: Event) -> None:
@@ -32,7 +41,7 @@ def main() -> None:
             if told[0] == int(puts):
                 done.set()
 
-    with Watcher(url, api="v3") as watcher:
+    with patch.object(Demux, "take", counted), Watcher(url, api="v3") as watcher:
         watcher.on("empty")(One())
         watcher.put("empty", "")
         watcher.sync()
@@ -46,13 +55,14 @@ def main() -> None:
         writer = [sys.executable, "-m", "benchmarks.writing", "fill", url, "many/", keys, puts]
         costs = []
         for _ in range(2):
-            told[0] = 0
+            told[0] = messages[0] = 0
             done.clear()
             cpu = time.process_time()
             subprocess.run(writer, check=True)
             if not done.wait(60):
                 sys.exit(f"of {puts} events {told[0]} came")
             costs.append((time.process_time() - cpu) / int(puts) * 1e6)
+            costs.append(int(puts) / messages[0])
         process = psutil.Process()
         # gRPC's own threads among them: the system counts.
         print(
