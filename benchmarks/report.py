@@ -245,7 +245,8 @@ least and the most of the rounds. Each way is a process of its own, with the wri
 others, all on one machine: where all of its cores are busy, they slow each other down.
 
 "stub" is the bare gRPC stub of Python, with etcd's messages: in catch-ups they are decoded and
-thrown away, without the values before. It is what any client in Python is built on. "etcdctl" is
+thrown away, without the values before. It is what the other clients in Python are built on, but for
+those that read in Rust or over HTTP/1. "etcdctl" is
 Debian's, and "python-etcd3" its fork of this year, cslab-etcd3. A row without a figure for
 "ours is so many times as good" has nothing to be compared with; less than 1 means that we lose.
 
@@ -255,18 +256,12 @@ to 3.1 ms so. Now it is asked only until ours knows what all keys are worth, soo
 and up to nearly 20,000 keys: 0.66 to 0.72 and 1.4 to 2.7 ms, the stub's 0.56 to 0.60 and 1.3 to 1.5
 (three rounds in turn, etcd 3.5).
 
-What is left between a put and its callback is mostly not ours. Of 0.7 ms, our own Python takes 0.07
-from the decoded message to the callback's return; without the millisecond's pause before each, which
-leaves the processor's caches cold, 0.015. The hop from gRPC's thread to ours takes 0.04. A stub
-without it, which sends one request and is read by the thread that waits
-(`SingleThreadedUnaryStream`), was 0.02 to 0.08 ms quicker in six runs, in one of which two equal
-stubs were 0.04 apart; but it cannot ask how far the server is, which `sync` rests on, nor for other
-keys. From grpcio 1.80 on gRPC reads with threads of its own, and there are 7 switches of threads an
-event instead of 3.5: with 1.78.2 the stub was 0.04 to 0.12 ms quicker, ours 0.05 to 0.08, and another
-client built on grpcio gains as well. Ours runs on either. Whoever needs these 0.06 ms from a newer
-grpcio sets GRPC_EXPERIMENTS=-event_engine_client before Python starts, for as long as gRPC has that
-switch: in 17 slices in turn ours came down from 0.74 to 0.67, below all Python peers as they come
-(0.68 to 0.72), and took 270 instead of 330 us of the processors for an event.
+Ours speaks gRPC by itself, and the thread that waits for an event reads it from the socket. With
+gRPC's library, on which ours was built until then, there are a thread of its own, one of Python's
+and the one that waits, and a wake-up and Python's lock from each to the next: in six slices in turn
+ours came down from 0.85 to 0.71 ms so, where the stub had 0.78 and the Python peers 0.80 to 0.84,
+and took 237 instead of 425 us of the processors for an event, the stub 255. A loop that only reads
+the socket and decodes, and does nothing with it, had 0.58 ms and 68 us: that is what is left to gain.
 
 Look at the load beside each command: it is what else the machine had to do just before, and mostly
 meanwhile. Latencies that were measured at a load of more than 1 say little, for anybody.

@@ -1,6 +1,6 @@
 """See and test what changes in an etcd cluster, from a notebook.
 
-The public names are loaded when they are first used: `import etcd_watcher` alone loads no gRPC,
+The public names are loaded when they are first used: `import etcd_watcher` alone loads no protobuf,
 no python-etcd, no widget and no pandas.
 """
 

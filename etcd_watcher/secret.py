@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-__all__ = ["Secret", "conceal"]
+__all__ = ["Secret", "SecretBytes", "conceal"]
 
 T = TypeVar("T")
 
@@ -23,6 +23,15 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'…'"
+
+
+class SecretBytes(bytes):
+    """Bytes whose repr does not tell them; what is made of them is ordinary again."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'…'"
 
 
 def conceal(given: T) -> T:

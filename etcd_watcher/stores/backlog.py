@@ -47,7 +47,7 @@ class _Backlog:
     """See `stores.base.Watch`.
 
     The watch of what comes is open from the start, so that the server has acknowledged it, and
-    waits unread: gRPC's flow control leaves what it has to tell with the server.
+    waits unread: HTTP/2's flow control leaves what it has to tell with the server.
     """
 
     def __init__(self, store: Store, scope: KeyRange, after: int, newest: int) -> None:

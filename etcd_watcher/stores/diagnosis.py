@@ -1,7 +1,6 @@
 """Why a server cannot be talked to over gRPC, found out by a connection of our own.
 
-gRPC often does not say, or only in the words of its insides: a host name that does not fit is
-"Hostname Verification Check failed", a server without TLS "Handshake read failed".
+A failed connection tells less: a server that speaks TLS where we do not just closes it.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def _try(
     with connection:
         if url.scheme == "https":
             return _shake_hands(connection, url.hostname or "", credentials, address, until)
-    # gRPC has told that nothing came of it: is it for want of TLS?
+    # Nothing came of it: is it for want of TLS?
     if _speaks_tls(address, until):
         return "it speaks TLS: use https://"
     return None

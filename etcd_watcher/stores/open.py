@@ -82,7 +82,7 @@ def _open_v2(endpoints: Sequence[str], credentials: Credentials, timeout: float)
 
 
 def _open_v3(endpoints: Sequence[str], credentials: Credentials, timeout: float) -> Store:
-    from etcd_watcher.stores.v3 import V3Store  # noqa: PLC0415 - loads gRPC
+    from etcd_watcher.stores.v3 import V3Store  # noqa: PLC0415 - loads protobuf
 
     store = V3Store(endpoints, credentials=credentials)
     try:

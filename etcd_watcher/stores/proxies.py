@@ -1,4 +1,4 @@
-"""Which proxy gRPC would use for an endpoint, if any."""
+"""Which proxy is on the way to an endpoint of v3, if any."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from etcd_watcher.endpoints import is_loopback
+from etcd_watcher.secret import Secret
 
 __all__ = ["Proxy", "proxy_to"]
 
 NAMES = ("grpc_proxy", "https_proxy", "http_proxy")
-"""Where gRPC looks, in its order and whatever the endpoint's scheme."""
+"""Where to look, in the order of gRPC's own library and whatever the endpoint's scheme."""
 
 
 class Proxy(NamedTuple):
@@ -19,13 +20,14 @@ class Proxy(NamedTuple):
 
     url: str
     name: str
+    given: Secret
+    """The URL as it was given."""
 
 
 def proxy_to(endpoint: str) -> Proxy | None:
     """Give the proxy on the way to an endpoint.
 
-    None for this machine, and for hosts that NO_PROXY or no_proxy names; gRPC itself knows only the
-    latter, so it has to be told.
+    None for this machine, and for hosts that NO_PROXY or no_proxy names.
     """
     host = urlsplit(endpoint).hostname or ""
     if is_loopback(endpoint):
@@ -38,5 +40,6 @@ def proxy_to(endpoint: str) -> Proxy | None:
         given = os.environ.get(name)
         if given:
             parts = urlsplit(given if "://" in given else f"http://{given}")
-            return Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", name)
+            shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            return Proxy(shown, name, Secret(parts.geturl()))
     return None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 
 from etcd_watcher.endpoints import Credentials
 
-__all__ = ["authorities", "explain", "refusal", "tls_context"]
+__all__ = ["explain", "refusal", "tls_context"]
 
 EXPIRED, NOT_YET = 10, 9
 UNKNOWN_ISSUER = {18, 19, 20, 21}
@@ -49,23 +48,6 @@ def tls_context(credentials: Credentials) -> ssl.SSLContext:
                 f"form, without a password: {_words(error)}"
             ) from error
     return context
-
-
-def authorities(credentials: Credentials) -> bytes | None:
-    """Give the certificates of those whom we trust, in PEM form; None where there are none.
-
-    gRPC by itself would trust a list of its own, and not who the owner of this machine trusts.
-    """
-    if credentials.ca_cert is not None:
-        return Path(credentials.ca_cert).read_bytes()
-    places = ssl.get_default_verify_paths()
-    if places.cafile is not None:
-        return Path(places.cafile).read_bytes()
-    if places.capath is None:
-        return None
-    # Each is there once more by the hash of its name, which is how OpenSSL finds it.
-    files = [each for each in sorted(Path(places.capath).glob("*.[0-9]")) if each.is_file()]
-    return b"\n".join(each.read_bytes() for each in files) or None
 
 
 def explain(error: OSError) -> str:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-# Else it writes of every failed handshake, and of every fork, to stderr: into a notebook's cell.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-# Else it tidies up in every fork, before that may exec: of 200 forks beside a live watch 4 aborted
-# ("epoll_wait error: Bad file descriptor"), and where the variable is 1, some hung for good.
-# Without it a fork cannot use our connections, which it could not rely on before either.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-import grpc
 
 from etcd_watcher.deadline import seconds_left
 from etcd_watcher.endpoints import Credentials
@@ -33,11 +22,13 @@ from etcd_watcher.errors import (
 from etcd_watcher.secret import Secret
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.diagnosis import diagnose
+from etcd_watcher.stores.http2_link import Route
 from etcd_watcher.stores.proxies import proxy_to
-from etcd_watcher.stores.tls import authorities
+from etcd_watcher.stores.rpc import Channel, ChannelClosed, Metadata, RpcError, StatusCode
+from etcd_watcher.stores.tls import tls_context
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, Login, is_old_token
 from etcd_watcher.stores.v3_response import Response
-from etcd_watcher.stores.v3_words import gave_up, is_late, never_left, plain, wants_leader
+from etcd_watcher.stores.v3_words import did_nothing, gave_up, is_late, plain, wants_leader
 
 __all__ = [
     "MESSAGE_BOUND",
@@ -49,7 +40,7 @@ __all__ = [
 ]
 
 MESSAGE_BOUND = 64 * 1024 * 1024
-"""Largest message we take, in bytes. gRPC's own 4 MiB is too little: one catch-up response of
+"""Largest message we take, in bytes. The 4 MiB of gRPC's own library are too little: one catch-up response of
 200,000 small events was 12 MB. A larger one is asked for again in fragments."""
 
 ADVICE = {
@@ -59,13 +50,11 @@ ADVICE = {
 }
 """What to do, for what the server says."""
 
-CONNECTING = 3000
-"""Milliseconds that an endpoint has to answer to connecting, TLS and all."""
+CONNECTING = 3.0
+"""Seconds that an endpoint has to answer to connecting, TLS and all."""
 
 LOGIN_PAUSE = 0.05
 """Seconds until the next login, where several in a row did not last until they were used."""
-
-Metadata = list[tuple[str, str]]
 
 NEEDS_LEADER: Metadata = [("hasleader", "true")]
 """Has a member that has lost its leader say so at once, before it does anything. Else it is silent
@@ -132,31 +121,25 @@ class Connection:
         self._closed = False
         self._met = False
         """Whether the endpoint has answered on this channel, whatever."""
-        self.channel = _open_channel(endpoint, credentials, proxied=self._proxy is not None)
+        self.channel = Channel(self._route(), connecting=CONNECTING, bound=MESSAGE_BOUND)
+        method = self.channel.method
         self.calls: dict[str, Any] = {
-            name: self.channel.unary_unary(
-                path,
-                request_serializer=_serialize,
-                response_deserializer=response.FromString,
-            )
-            for name, (path, response) in _METHODS.items()
+            name: method(path, response.FromString) for name, (path, response) in _METHODS.items()
         }
-        self.watch: Any = self.channel.stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=_serialize,
-            response_deserializer=wire.WatchResponse.FromString,
-        )
-        self.history: Any = self.channel.stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=_serialize,
-            response_deserializer=Response,
-        )
+        self.watch: Any = method("/etcdserverpb.Watch/Watch", wire.WatchResponse.FromString)
+        self.history: Any = method("/etcdserverpb.Watch/Watch", Response)
         """A watch, too, whose responses are not read before somebody wants what they tell."""
-        self.database: Any = self.channel.unary_stream(
-            "/etcdserverpb.Maintenance/Snapshot",
-            request_serializer=_serialize,
-            response_deserializer=wire.SnapshotResponse.FromString,
+        self.database: Any = method(
+            "/etcdserverpb.Maintenance/Snapshot", wire.SnapshotResponse.FromString
         )
+
+    def _route(self) -> Route:
+        url, context = urlsplit(self.endpoint), None
+        if url.scheme == "https":
+            context = tls_context(self._credentials)
+            context.set_alpn_protocols(["h2"])
+        proxy = None if self._proxy is None else self._proxy.given
+        return Route(url.hostname or "", url.port or 0, context, proxy)
 
     def call(self, name: str, request: Any, timeout: float) -> Any:
         """Make a call; with a user, log in first, and again where the login has expired."""
@@ -167,9 +150,9 @@ class Connection:
             asked = metadata if name in ANSWERED_ALONE else [*NEEDS_LEADER, *metadata]
             try:
                 answer = self.calls[name](request, timeout=remaining, metadata=asked)
-            except ValueError as error:  # gRPC's word for a channel that was closed before the call
+            except ChannelClosed as error:
                 raise ClosedBefore("the connection was closed before a request") from error
-            except grpc.RpcError as error:
+            except RpcError as error:
                 over = self.is_login_over(error, metadata)
                 if not over or time.monotonic() + LOGIN_PAUSE > deadline:
                     raise self.explain(error) from error
@@ -183,8 +166,7 @@ class Connection:
     def meet(self, timeout: float) -> None:
         """See to it that the endpoint is there, and knows our user, before a write goes to it.
 
-        gRPC does not tell of a request whose time is up whether it ever left: a channel that is
-        still being connected keeps it. What fails here was never sent.
+        It has half of the time for that, and what fails here was never sent: there are others to ask.
         """
         deadline = time.monotonic() + timeout
         self.metadata(timeout)
@@ -194,15 +176,15 @@ class Connection:
     def _greet(self, timeout: float) -> None:
         try:
             self.calls["status"](wire.StatusRequest(), timeout=timeout)
-        except ValueError as error:
+        except ChannelClosed as error:
             raise ClosedBefore("the connection was closed before a request") from error
-        except grpc.RpcError as error:
+        except RpcError as error:
             failure = self._explain_unsent(error)
             if not isinstance(failure, RequestRejected):  # which is an answer, too
                 raise failure from error
         self._met = True
 
-    def _explain_unsent(self, error: grpc.RpcError) -> Exception:
+    def _explain_unsent(self, error: RpcError) -> Exception:
         """Give the error of ours for a request to which nothing else was joined."""
         failure = self.explain(error)
         if isinstance(failure, StoreClosed):
@@ -218,10 +200,10 @@ class Connection:
     ) -> Iterator[Callable[[], Any]]:
         """Make several calls at once; give for each what waits for its answer, as `call` does."""
         metadata = self.metadata(timeout)
-        start = self.calls[name].future
+        begin = self.calls[name].begin
         try:
-            calls = [start(each, timeout=timeout, metadata=metadata) for each in requests]
-        except ValueError as error:
+            calls = [begin(each, timeout=timeout, metadata=metadata) for each in requests]
+        except ChannelClosed as error:
             raise ClosedBefore("the connection was closed before a request") from error
         for request, call in zip(requests, calls, strict=True):
             yield partial(self._end, call, metadata, partial(self.call, name, request, timeout))
@@ -230,9 +212,7 @@ class Connection:
         """Wait for an answer, and ask again where an old login was refused."""
         try:
             return call.result()
-        except grpc.FutureCancelledError:
-            raise StoreClosed("the connection was closed while a request was under way") from None
-        except grpc.RpcError as error:
+        except RpcError as error:
             if self.is_login_over(error, metadata):
                 return again()
             raise self.explain(error) from error
@@ -246,13 +226,13 @@ class Connection:
         return [] if token is None else [("token", token)]
 
     def is_login_over(
-        self, refusal: grpc.RpcError | str, metadata: Metadata, *, of_watch: bool = False
+        self, refusal: RpcError | str, metadata: Metadata, *, of_watch: bool = False
     ) -> bool:
         """Tell whether a request was refused for want of a new login, which comes with the next.
 
         Parameters
         ----------
-        refusal : grpc.RpcError or str
+        refusal : RpcError or str
             What the server says.
         metadata : list
             What the request was made with.
@@ -260,7 +240,7 @@ class Connection:
             Whether it asked for a watcher: etcd 3.5.1 then says "permission denied" of everything,
             of an old token, too.
         """
-        told = refusal if isinstance(refusal, str) else refusal.details() or ""
+        told = refusal if isinstance(refusal, str) else refusal.details
         if not metadata or not (is_old_token(told) or (of_watch and "permission denied" in told)):
             return False
         self._login.forget(dict(metadata)["token"])
@@ -274,41 +254,41 @@ class Connection:
                 timeout=timeout,
                 metadata=NEEDS_LEADER,
             )
-        except ValueError:
+        except ChannelClosed:
             failure: Exception = ClosedBefore("the connection was closed before a login")
-        except grpc.RpcError as error:
+        except RpcError as error:
             failure = self._explain_unsent(error)
         else:
             self._met = True
             return Secret(reply.token)
         raise failure  # out here, so that it does not lead to the frames with the request
 
-    def explain(self, error: grpc.RpcError) -> Exception:
-        """Give the error of ours that says what this one of gRPC's means."""
-        code, details = error.code(), error.details() or ""
-        if code is grpc.StatusCode.CANCELLED and not gave_up(details):
+    def explain(self, error: RpcError) -> Exception:
+        """Give the error of ours that says what this one of a call means."""
+        code, details = error.code, error.details
+        if code is StatusCode.CANCELLED and not gave_up(details):
             return StoreClosed("the connection was closed while a request was under way")
-        if code is grpc.StatusCode.UNAVAILABLE or gave_up(details):
+        if code is StatusCode.UNAVAILABLE or gave_up(details):
             return self.failed(
                 self._proxied(plain(details)),
-                sent=not never_left(details),
+                sent=error.sent and not did_nothing(details),
                 will_pass=wants_leader(details),
             )
-        late = code is grpc.StatusCode.DEADLINE_EXCEEDED or is_late(details)
+        late = code is StatusCode.DEADLINE_EXCEEDED or is_late(details)
         if late or is_old_token(details):
             reason = self._proxied("no answer in time") if late else f"{LOGIN_OVER} ({details})"
-            return self.failed(reason, sent=late, late=True)
-        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return self.failed(reason, sent=late and error.sent, late=True)
+        if code is StatusCode.UNIMPLEMENTED:
             return ApiNotServed(
                 f"{self.endpoint} does not serve etcd's v3 API ({details}): is it an etcd from "
                 'before 3.0? Try api="v2". Or is it no etcd, or a proxy on the way?'
             )
-        if code is grpc.StatusCode.OUT_OF_RANGE and "compacted" in details:
+        if code is StatusCode.OUT_OF_RANGE and "compacted" in details:
             return Compacted(0)
         advice = next((each for said, each in ADVICE.items() if said in details), "")
         if "invalid user ID or password" in details:
             advice += f" (user={self._credentials.user!r})"
-        refused = Denied if code is grpc.StatusCode.PERMISSION_DENIED else RequestRejected
+        refused = Denied if code is StatusCode.PERMISSION_DENIED else RequestRejected
         return refused(f"{self.endpoint} refused: {details or code}{advice}")
 
     def failed(
@@ -325,7 +305,7 @@ class Connection:
 
         It tries by itself, for `timeout` seconds at the most.
         """
-        if self._proxy is not None:  # gRPC goes another way than we would
+        if self._proxy is not None:  # which goes another way than we would
             return reason
         return diagnose(self.endpoint, self._credentials, timeout) or reason
 
@@ -341,38 +321,3 @@ class Connection:
     def close(self) -> None:
         self._closed = True
         self.channel.close()
-
-
-def _content(path: str | None) -> bytes | None:
-    return None if path is None else Path(path).read_bytes()
-
-
-def _serialize(message: Any) -> bytes:
-    return bytes(message.SerializeToString())
-
-
-def _open_channel(endpoint: str, credentials: Credentials, *, proxied: bool) -> grpc.Channel:
-    url = urlsplit(endpoint)
-    options: list[tuple[str, Any]] = [
-        ("grpc.max_receive_message_length", MESSAGE_BOUND),
-        ("grpc.max_send_message_length", -1),
-        # A paused server is noticed in 7 s with these two, in 65 s without; keepalive_timeout_ms
-        # does nothing, and pings more often than every 5 s are answered with GOAWAY.
-        ("grpc.keepalive_time_ms", 5000),
-        ("grpc.http2.ping_timeout_ms", 2000),
-        ("grpc.max_reconnect_backoff_ms", 1000),
-        # How long it tries to connect, 20 s else: so long nobody learns that a request never left.
-        ("grpc.min_reconnect_backoff_ms", CONNECTING),
-        # Two channels to one endpoint share a socket unless they are told not to, and a large read
-        # on one would hold up the watch on the other.
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
-    if not proxied:
-        options.append(("grpc.enable_http_proxy", 0))
-    target = url.netloc
-    if url.scheme == "http":
-        return grpc.insecure_channel(target, options=options)
-    secrets = grpc.ssl_channel_credentials(
-        authorities(credentials), _content(credentials.key), _content(credentials.cert)
-    )
-    return grpc.secure_channel(target, secrets, options=options)

@@ -25,13 +25,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from etcd_watcher.errors import EtcdWatcherError, StoreClosed
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.log import logger
 from etcd_watcher.stores import bbolt, wire
+from etcd_watcher.stores.rpc import ChannelClosed, RpcError
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_response import Whole
 from etcd_watcher.stores.v3_rows import KEY, Row, stored_rows
@@ -165,15 +165,15 @@ class DatabaseCopy:
         connection = self._connection
         metadata = connection.metadata(ANSWER)
         try:
-            self._call = call = connection.database(
+            self._call = call = connection.database.begin(
                 wire.SnapshotRequest(), timeout=self._patience, metadata=metadata
             )
             if self._closed:
                 return False
             return self._save(call, file, size)
-        except grpc.RpcError as error:
+        except RpcError as error:
             raise connection.explain(error) from error
-        except ValueError as error:  # gRPC's word for a channel that was closed
+        except ChannelClosed as error:
             raise StoreClosed("this history is closed") from error
 
     def _save(self, call: Any, file: BinaryIO, expected: int) -> bool:

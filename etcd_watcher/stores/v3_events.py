@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from etcd_watcher.event import Event, EventType
 from etcd_watcher.stores import wire
 from etcd_watcher.stores.base import KeyValue
+from etcd_watcher.stores.rpc import RpcError
 from etcd_watcher.stores.v3_login import LOGIN_TRIES
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def ended(leases: Iterable[int], connection: Connection) -> set[int]:
     for _ in range(LOGIN_TRIES):
         metadata = connection.metadata(LEASE_ANSWER)
         ask = partial(
-            connection.calls["time_to_live"].future, timeout=LEASE_ANSWER, metadata=metadata
+            connection.calls["time_to_live"].begin, timeout=LEASE_ANSWER, metadata=metadata
         )
         calls = [(lease, ask(wire.LeaseTimeToLiveRequest(ID=lease))) for lease in left]
         left = []
@@ -71,8 +70,8 @@ def ended(leases: Iterable[int], connection: Connection) -> set[int]:
             try:
                 if call.result().TTL < 0:
                     gone.add(lease)
-            except grpc.RpcError as error:
-                if "not found" in (error.details() or ""):
+            except RpcError as error:
+                if "not found" in error.details:
                     gone.add(lease)
                 elif connection.is_login_over(error, metadata):
                     left.append(lease)

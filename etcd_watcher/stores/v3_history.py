@@ -15,12 +15,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
-from queue import SimpleQueue
 from typing import Any
-
-import grpc
 
 from etcd_watcher.errors import (
     Compacted,
@@ -30,7 +27,8 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection, Metadata
+from etcd_watcher.stores.rpc import ChannelClosed, Metadata, RpcError, StatusCode
+from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection
 from etcd_watcher.stores.v3_knocks import KNOCK, KNOCK_EVERY, Knocks
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import cancel, create
@@ -50,7 +48,7 @@ FIRST_WINDOW = 4
 
 HELD_BYTES = 8 * 1024 * 1024
 """Bytes of pieces that are here. With it 1,000 events of 100 bytes a piece still come 60 at a time.
-One that is larger comes alone, and gRPC needs three times its size while it comes."""
+One that is larger comes alone."""
 
 LARGE_AT_ONCE = 4
 """Segments in flight of those larger. We take one at a time; but in each round the server reads all
@@ -124,8 +122,8 @@ class Segments:
         """How many in a row may have been for want of a new login."""
         self._ended = False
         self._failure: EtcdWatcherError | None = None
-        self._outbox: SimpleQueue[Any] = SimpleQueue()
         self._call: Any = None
+        self._send: Callable[[Any], None] = lambda _: None
         self._thread = threading.Thread(target=self._run, name="etcd_watcher-history", daemon=True)
         self._thread.start()
 
@@ -177,7 +175,7 @@ class Segments:
         if KNOCK not in self._asked:
             self._knocks.knock()
             self._asked.append(KNOCK)
-            self._outbox.put(create(self._scope, KNOCK - 1, prev_values=False, fragment=False))
+            self._send(create(self._scope, KNOCK - 1, prev_values=False, fragment=False))
 
     def _let_the_burst_in(self) -> None:
         while (self._asked or self._watching) and self._received != self._seen:
@@ -202,6 +200,8 @@ class Segments:
         try:
             while not self._ended:
                 self._follow()
+        except ChannelClosed:
+            failure: EtcdWatcherError = StoreClosed("this history is closed")
         except EtcdWatcherError as error:
             failure = error
         except Exception as defect:  # noqa: BLE001 - the reader must not wait for a thread that died
@@ -217,12 +217,12 @@ class Segments:
         """Read one stream to its end."""
         self._login = self._connection.metadata(METADATA_ANSWER)
         metadata = [*NEEDS_LEADER, *self._login]
-        outbox: SimpleQueue[Any] = SimpleQueue()
+        call = self._connection.history.begin(metadata=metadata)
         with self._state:
             if self._ended:
+                call.cancel()
                 return
-            self._outbox = outbox
-            self._call = call = self._connection.history(iter(outbox.get, None), metadata=metadata)
+            self._call, self._send = call, call.send
             self._asked.clear()
             self._watching.clear()
             self._parts.clear()
@@ -237,15 +237,14 @@ class Segments:
             raise ConnectionFailed.to([self._connection.endpoint], "the server ended the watch")
         except _LoginOver:
             return  # the next stream begins with a new one
-        except grpc.RpcError as error:
+        except RpcError as error:
             if self._ended:
                 return
-            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or self._in_fragments:
+            if error.code is not StatusCode.RESOURCE_EXHAUSTED or self._in_fragments:
                 raise self._connection.explain(error) from error
             self._ask_for_less()
         finally:
             call.cancel()
-            outbox.put(None)
 
     def _ask_for_less(self) -> None:
         """Come nearer to the response that was too large; in the end ask for it in fragments.
@@ -270,7 +269,7 @@ class Segments:
             self._knocks.begin_anew()
             self._asked.append(start)
             request = create(self._scope, start - 1, prev_values=False, fragment=self._in_fragments)
-            self._outbox.put(request)
+            self._send(request)
 
     def _receive(self, response: Response) -> None:
         self._received += 1
@@ -292,7 +291,7 @@ class Segments:
             if start != KNOCK:
                 self._watching[response.watch_id] = start
                 return
-            self._outbox.put(cancel(response.watch_id))
+            self._send(cancel(response.watch_id))
             self._knocks.answer()
             return
         reason = response.cancel_reason or "the server did not say why"
@@ -332,7 +331,7 @@ class Segments:
             self._watching[head.watch_id] = piece.end + 1
         else:
             del self._watching[head.watch_id]
-            self._outbox.put(cancel(head.watch_id))
+            self._send(cancel(head.watch_id))
         if self._newest is None or piece.end > self._newest.end:
             self._newest = piece
         if piece.count >= FULL:
@@ -348,7 +347,7 @@ class Segments:
         if not self._in_fragments and self._plan.shed(HELD_BYTES):
             self._width = max(1, self._width // 2)
         # One that is too large by itself, or fragments: the reader has it, or is about to. What
-        # comes next waits with the server, by gRPC's flow control.
+        # comes next waits with the server, by HTTP/2's flow control.
         while not self._ended and (
             self._in_hand > HELD_BYTES or (self._plan.cost > HELD_BYTES and self._plan.is_next_here)
         ):
@@ -357,7 +356,7 @@ class Segments:
 
     def _end_watchers(self) -> None:
         for watch_id in self._watching:
-            self._outbox.put(cancel(watch_id))
+            self._send(cancel(watch_id))
         self._watching.clear()
 
     def _is_window_over(self) -> bool:

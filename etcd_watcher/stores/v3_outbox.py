@@ -1,14 +1,14 @@
-"""What a watch has to ask of etcd v3, as the iterator that gRPC's sending thread reads."""
+"""What a watch has to ask of etcd v3."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
+import time
+from collections.abc import Callable
 from typing import Any
 
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.rpc import Call
 
 __all__ = ["Outbox", "ask_progress", "cancel", "create", "range_end"]
 
@@ -24,38 +24,36 @@ complete up to cannot get lost any more, however soon the server compacts it."""
 class Outbox:
     """The requests of one watch.
 
-    While `wants_progress` says so, it asks for progress every `ASK_AGAIN` seconds by itself, else
-    every `ASK_IDLY` seconds.
+    Parameters
+    ----------
+    call : Call
+        Its stream.
+    wants_progress : callable
+        Tells whether somebody waits for how far it is: then it is asked for every `ASK_AGAIN`
+        seconds, else every `ASK_IDLY` seconds.
     """
 
-    def __init__(self, wants_progress: Callable[[], bool]) -> None:
+    def __init__(self, call: Call, wants_progress: Callable[[], bool]) -> None:
+        self._call = call
         self._wants_progress = wants_progress
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self.reader: threading.Thread | None = None
-        """gRPC's thread that sits in `__next__`: it ends once we do."""
+        self._sent = time.monotonic()
 
     def put(self, request: Any) -> None:
-        self._queue.put(request)
+        """Send a request, from any thread."""
+        self._sent = time.monotonic()
+        self._call.send(request)
 
-    def close(self, timeout: float = 0.0) -> None:
-        """End the iterator, and wait for gRPC's thread to be gone, `timeout` seconds at most."""
-        self._queue.put(None)
-        if timeout and self.reader is not None:
-            self.reader.join(timeout)
+    def remind(self) -> float:
+        """Ask for progress if it is time; give the seconds until it is again."""
+        left = self._left()
+        if left > 0:
+            return left
+        self.put(ask_progress())
+        return self._left()
 
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        self.reader = threading.current_thread()
-        try:
-            request = self._queue.get(timeout=ASK_AGAIN if self._wants_progress() else ASK_IDLY)
-        except Empty:
-            return ask_progress()
-        if request is None:
-            self._queue.put(None)
-            raise StopIteration
-        return request
+    def _left(self) -> float:
+        pause = ASK_AGAIN if self._wants_progress() else ASK_IDLY
+        return self._sent + pause - time.monotonic()
 
 
 def range_end(scope: KeyRange) -> bytes:

@@ -25,8 +25,8 @@ FOR_ANSWER = 0.8
 """The part of the time for an endpoint in which it has to answer; the rest is to find out why not."""
 
 TRIES = 2
-"""How often each endpoint is asked at the most. Once is not enough: gRPC refuses with the failure of
-its last try to connect for as long as it waits for the next one, and the server may be back."""
+"""How often each endpoint is asked at the most. Once is not enough: a connection may turn out to be
+gone only once it is used, and the server may be back."""
 
 ELECTION = 0.05
 """Seconds until an endpoint is asked again that says of itself that it cannot answer for now."""

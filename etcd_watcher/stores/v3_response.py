@@ -1,8 +1,8 @@
 """A response of a watch that stays bytes until somebody wants its changes, and then a few of them.
 
 etcd tells a watcher that is behind up to 1,000 transactions in one response: 13.5 MB, where each has
-a hundred puts of 100 bytes. Made into messages all at once they take three times that, beside what
-gRPC has of them.
+a hundred puts of 100 bytes. Made into messages all at once they take three times that, beside those
+bytes.
 """
 
 from __future__ import annotations

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import grpc
-
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.event import EVENT_OVERHEAD, Event, EventType
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.rpc import ChannelClosed, RpcError
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_outbox import range_end
 
@@ -96,15 +95,15 @@ class Survey:
         )
         try:
             metadata = self._connection.metadata(PAGE_ANSWER)
-            ask = self._connection.calls["range"].future
+            ask = self._connection.calls["range"].begin
             self._call = ask(request, timeout=PAGE_ANSWER, metadata=metadata)
-        except (EtcdWatcherError, ValueError):  # or gRPC's word for a channel that was closed
+        except (EtcdWatcherError, ChannelClosed):
             self.failed = True
 
     def _read_page(self) -> None:
         try:
             page = self._call.result()
-        except (grpc.RpcError, grpc.FutureCancelledError):  # compacted, refused, late
+        except RpcError:  # compacted, refused, late
             self.failed = True
             return
         known, put, no = self.known, EventType.PUT, False

@@ -20,8 +20,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from etcd_watcher.errors import (
     Compacted,
     ConnectionFailed,
@@ -31,6 +29,7 @@ from etcd_watcher.errors import (
 )
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch
+from etcd_watcher.stores.rpc import Call, ChannelClosed, RpcError, StatusCode
 from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
@@ -50,8 +49,7 @@ SIDE_REQUEST = 3.0
 """Seconds that a watch waits for the small requests it makes on the side."""
 
 SERVER_RECEIVED = "grpc: received message larger than max"
-"""How a server says that a request is too large; gRPC's own word for an answer begins with
-"CLIENT:" or a capital letter."""
+"""How a server says that a request is too large."""
 
 
 class V3Watch:
@@ -88,25 +86,22 @@ class V3Watch:
         self._values = Values(connection, wanted=store.prev_values, in_parts=in_parts)
         self._again: deque[Any] = deque()
         """Responses to an heir that are to be read now. The reader's thread alone has them."""
-        self._call: Any = None
-        self._open()
+        self._open(None)
 
-    def _open(self) -> None:
-        """Open a stream, in the place of one that there may be, with watchers for the target."""
+    def _open(self, before: Call | None) -> None:
+        """Open a stream, in the place of one before, with watchers for the target."""
         self._login = self._connection.metadata(SIDE_REQUEST)
-        outbox = Outbox(lambda: self._wanted > 0)
+        call = self._connection.watch.begin(metadata=[*NEEDS_LEADER, *self._login])
         with self._lock:
-            before, self._outbox = self._call, outbox
+            self._call = call
+            self._outbox = Outbox(call, lambda: self._wanted > 0)
             self._by_id.clear()
             self._unanswered.clear()
             for part in self._target.parts:
                 part.heir = None
                 self._ask(part)
-            metadata = [*NEEDS_LEADER, *self._login]
-            self._call = self._connection.watch(iter(outbox), metadata=metadata)
-            self._call.add_callback(outbox.close)
             if self._closed:
-                self._call.cancel()
+                call.cancel()
         if before is not None:
             before.cancel()
 
@@ -155,16 +150,17 @@ class V3Watch:
                 floors[part], _ = self._store.newest_in(part.scope, SIDE_REQUEST)
         with self._lock:
             self._wanted = max(self._wanted, revision)
+            call = self._call
             for part, floor in floors.items():
                 part.raise_floor(floor)
         self._outbox.put(ask_progress())
+        call.wake()  # it is to be asked for again soon
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            call, outbox = self._call, self._outbox
+            call = self._call
         call.cancel()
-        outbox.close(1.0)
 
     # From the reader's thread.
 
@@ -187,17 +183,19 @@ class V3Watch:
         if self._again:
             return self._again.popleft()
         try:
-            return next(self._call)
+            response = None
+            while response is None:
+                response = self._call.read(self._outbox.remind())
         except StopIteration:
             raise self._lost("the server ended the watch") from None
-        except grpc.RpcError as error:
+        except RpcError as error:
             if self._closed:
                 raise StoreClosed("this watch is closed") from None
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                if (error.details() or "").startswith(SERVER_RECEIVED):
+            if error.code is StatusCode.RESOURCE_EXHAUSTED:
+                if error.details.startswith(SERVER_RECEIVED):
                     raise RequestRejected(
                         f"{self._connection.endpoint} refused the watch: its keys are too long, "
-                        f"together they may have 2 MiB ({error.details()})"
+                        f"together they may have 2 MiB ({error.details})"
                     ) from error
                 self._store.fragment_next = True
                 raise self._lost("a response was too large: asking again in parts") from error
@@ -205,6 +203,7 @@ class V3Watch:
             if isinstance(explained, StoreClosed):  # cancelled, but not by us: rotated away
                 raise self._lost("the connection was replaced") from error
             raise explained from error
+        return response
 
     def _lost(self, reason: str) -> ConnectionFailed:
         if self._closed:
@@ -259,8 +258,8 @@ class V3Watch:
                 f"{self._connection.endpoint} refused the watch of {named(scope)}: {refused}"
             )
         try:
-            self._open()
-        except ValueError:  # gRPC's word for a channel that was closed
+            self._open(self._call)
+        except ChannelClosed:
             raise self._lost("the connection was replaced") from None
 
     def _check_history(self, seen: int) -> None:

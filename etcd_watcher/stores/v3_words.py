@@ -1,24 +1,15 @@
-"""What gRPC says of a connection, in plain words."""
+"""What etcd says of a request that failed: in plain words, and what can have come of it."""
 
 from __future__ import annotations
 
-import re
+__all__ = ["did_nothing", "gave_up", "is_late", "plain", "wants_leader"]
 
-__all__ = ["gave_up", "is_late", "never_left", "plain", "wants_leader"]
-
-WORDS = (
-    (r"connection refused", "connection refused"),
-    (r"goaway|graceful_stop", "the server is closing the connection"),
-    (r"\bping\b|keepalive|watchdog", "no answer to a sign of life"),
-    (r"connection reset|broken pipe", "the connection was reset"),
-    (r"closed|endpoint closing|\beof\b|stream removed", "the connection was closed"),
-    (r"\bdns\b|name resolution|getaddrinfo", "the host's name is not known"),
-    (r"no route|unreachable|host is down", "there is no way to that host"),
-    (r"timeout|timed out|settings frame", "no answer to connecting"),
-    (r"context canceled|raft: stopped", "the server is stopping"),
-    (r"raft proposal dropped", "its leader is handing over"),
-)
-"""For what gRPC's text has in it, whatever the case."""
+WORDS = {
+    "context canceled": "the server is stopping",
+    "raft: stopped": "the server is stopping",
+    "raft proposal dropped": "its leader is handing over",
+}
+"""For what a server says in the words of its insides."""
 
 ETCD = "etcdserver: "
 """How etcd's own words begin, which are plain."""
@@ -35,32 +26,23 @@ GAVE_UP = (
 )
 """What else it says with the code UNKNOWN (newer ones: CANCELLED), which is no refusal."""
 
-PLACE = re.compile(r"^(?:[A-Z_]+: *)?(?:ipv[46]:[^ ]+: |unix:[^ ]+: )?")
-"""What a cause begins with: a status, and an address that we name ourselves."""
-
-NEVER_LEFT = (
-    "failed to connect to all addresses",
-    "DNS resolution failed",
+NOTHING_DONE = (
     f"{ETCD}no leader",
     f"{ETCD}rpc not supported for learner",
     f"{ETCD}not capable",
     "raft proposal dropped",
 )
-"""How it begins where the request was never sent, or refused before anything was done."""
+"""How it begins where the request was refused before anything was done."""
 
 
 def plain(details: str) -> str:
-    """Give the cause in plain words; gRPC's own, cut down to their end, where none of ours fit."""
-    if details.startswith(ETCD):
-        return details.removeprefix(ETCD)
-    cause = details.rsplit("; last error: ", 1)[-1].strip()
-    known = next((words for said, words in WORDS if re.search(said, cause, re.IGNORECASE)), None)
-    return known or PLACE.sub("", cause).strip() or "it is not there"
+    """Give what a server says, or why it was not heard, in plain words."""
+    return WORDS.get(details, details.removeprefix(ETCD)) or "it does not say why"
 
 
-def never_left(details: str) -> bool:
-    """Tell whether nothing can have come of a request that failed so."""
-    return details.startswith(NEVER_LEFT)
+def did_nothing(details: str) -> bool:
+    """Tell whether nothing can have come of a request that was refused so."""
+    return details.startswith(NOTHING_DONE)
 
 
 def wants_leader(details: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ["grpc", "google.protobuf", "etcd", "IPython", "ipywidgets", "anywidget", "pandas"]
+HEAVY = ["grpc", "hpack", "google.protobuf", "etcd", "IPython", "ipywidgets", "anywidget", "pandas"]
 
 # Fails at the attempt, so that it tells the same where the package is not installed.
 REFUSE = f"""

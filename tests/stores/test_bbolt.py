@@ -28,7 +28,7 @@ def content(request: pytest.FixtureRequest) -> bytes:
         write(server, [[(b"key", b"v" * 20_000)]])
         write(server, [[(b"key", None)]])
         connection = Connection(server.url, Credentials())
-        *blobs, _ = [each.blob for each in connection.database(wire.SnapshotRequest())]
+        *blobs, _ = [each.blob for each in connection.database.begin(wire.SnapshotRequest())]
         connection.close()
     return b"".join(blobs)
 

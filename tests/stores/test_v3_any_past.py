@@ -138,7 +138,8 @@ class Chance:
         create = wire.WatchCreateRequest(
             key=b"\0", range_end=b"\0", start_revision=self.first, prev_kv=True
         )
-        call = self._connection.watch(iter([wire.WatchRequest(create_request=create)]))
+        call = self._connection.watch.begin()
+        call.send(wire.WatchRequest(create_request=create))
         told: list[Told] = []
         while self.first <= self.last and (not told or told[-1][3] < self.last):
             told += [self._fields(each) for each in next(call).events]

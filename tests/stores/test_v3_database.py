@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -308,8 +308,10 @@ def test_a_copy_that_is_not_whole_is_not_used(
 
     def damaging(store: V3Store, endpoint: str) -> Any:
         connection = open_connection(store, endpoint)
-        ask = connection.database
-        connection.database = lambda *a, **k: Damaged(ask(*a, **k), DAMAGES[damage])
+        ask = connection.database.begin
+        connection.database = SimpleNamespace(
+            begin=lambda *a, **k: Damaged(ask(*a, **k), DAMAGES[damage])
+        )
         return connection
 
     monkeypatch.setattr(V3Store, "_connect", damaging)

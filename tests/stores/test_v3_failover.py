@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
-import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
@@ -16,9 +15,10 @@ from etcd_watcher.errors import Conflict, ConnectionFailed, Denied, RequestRejec
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores import v3_connection, v3_requests, wire
+from etcd_watcher.stores.rpc import RpcError, StatusCode
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import ClosedBefore, Connection
-from tests.stores.v3_failing import Scripted, Told, always
+from tests.stores.v3_failing import Scripted, always
 from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
 from tests.stores.v3_failing import two as two  # noqa: PLC0414 - a fixture
 from tests.threads import in_thread
@@ -77,16 +77,20 @@ def test_a_watch_fails_as_one_that_can_be_opened_again(store: V3Store) -> None:
     watch.close()
 
 
-def begun(store: V3Store, monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Event:
-    """Tell when a request of a kind is on its way."""
+def begun(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch, name: str, *, soon: bool = False
+) -> threading.Event:
+    """Tell when a request of a kind is on its way, or is to be soon."""
     sent = threading.Event()
     calls = store.connection().calls
     given = calls[name]
 
     def call(*arguments: Any, **options: Any) -> Any:
-        future = given.future(*arguments, **options)
+        if soon:
+            sent.set()
+        call = given.begin(*arguments, **options)
         sent.set()
-        return future.result()
+        return call.result()
 
     monkeypatch.setitem(calls, name, call)
     return sent
@@ -193,7 +197,7 @@ def test_a_write_goes_to_the_next_endpoint_where_one_is_gone(
 
 
 @pytest.mark.parametrize("ask", ["put", "revision"])
-def test_a_server_that_is_back_answers_at_once_whatever_grpc_remembers(ask: str) -> None:
+def test_a_server_that_is_back_answers_at_once_whatever_was_before(ask: str) -> None:
     with LocalEtcd() as server, closing(V3Store([server.url], credentials=Credentials())) as store:
         watch = store.watch(KeyRange.of_key(b"k"), 0)  # gRPC notices the end by itself
         for number in range(5):
@@ -280,8 +284,8 @@ def test_a_server_that_drops_a_write_has_not_refused_it(
 ) -> None:
     """Etcd says so with the code UNKNOWN or CANCELLED; the write may have been carried out."""
     calls = store.connection().calls
-    code = grpc.StatusCode.CANCELLED if "etcd" in details else grpc.StatusCode.UNKNOWN
-    call = Scripted(calls["put"], Told(code, details))
+    code = StatusCode.CANCELLED if "etcd" in details else StatusCode.UNKNOWN
+    call = Scripted(calls["put"], RpcError(code, details))
     monkeypatch.setitem(calls, "put", call)
     with pytest.raises(ConnectionFailed, match=f"{reason}.*it may have done so, or not"):
         store.put(b"k", b"v", None, TIMEOUT)
@@ -292,7 +296,7 @@ def test_a_server_that_drops_a_write_has_not_refused_it(
 def test_an_endpoint_that_cannot_serve_is_left(
     two: V3Store, monkeypatch: pytest.MonkeyPatch, fresh_key: str, refusal: str
 ) -> None:
-    told = Told(grpc.StatusCode.UNAVAILABLE, f"etcdserver: {refusal}")
+    told = RpcError(StatusCode.UNAVAILABLE, f"etcdserver: {refusal}")
     calls = two.connection().calls
     monkeypatch.setitem(calls, "put", Scripted(calls["put"], *[told] * 9))
     assert two.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
@@ -302,7 +306,7 @@ def test_an_endpoint_that_cannot_serve_is_left(
 def test_what_connects_to_no_answer_never_left(
     etcd: LocalEtcd, monkeypatch: pytest.MonkeyPatch, fresh_key: str
 ) -> None:
-    monkeypatch.setattr(v3_connection, "CONNECTING", 200)
+    monkeypatch.setattr(v3_connection, "CONNECTING", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mute = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with closing(V3Store([mute, etcd.url], credentials=Credentials())) as store:
@@ -329,7 +333,7 @@ def test_a_write_goes_elsewhere_where_the_endpoint_in_use_cannot_be_connected_to
     mute: str, etcd: LocalEtcd, fresh_key: str
 ) -> None:
     with closing(V3Store([mute, etcd.url], credentials=Credentials())) as store:
-        # Half of it is less than gRPC tries to connect.
+        # Half of it is less than it tries to connect.
         assert store.put(fresh_key.encode(), b"v", None, 3) > 1
         found = store.get(fresh_key.encode(), TIMEOUT)
         assert found is not None
@@ -347,7 +351,7 @@ def test_a_write_whose_connection_is_replaced_before_it_is_sent_is_made_on_the_n
         credentials = Credentials(server.user, server.password)
         with closing(V3Store([paused.url, server.url], credentials=credentials)) as store:
             paused.pause()
-            sent = begun(store, monkeypatch, first)
+            sent = begun(store, monkeypatch, first, soon=True)
             thread, found = in_thread(lambda: store.put(b"k", b"v", None, 60))
             assert sent.wait(TIMEOUT)
             store.rotate(0)

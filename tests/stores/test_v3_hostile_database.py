@@ -10,6 +10,7 @@ import io
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -242,8 +243,10 @@ def test_everything_is_told_once_though_the_database(
 
     def forging(store: V3Store, endpoint: str) -> Any:
         connection = open_connection(store, endpoint)
-        ask = connection.database
-        connection.database = lambda *given, **more: Forged(ask(*given, **more), forge)
+        ask = connection.database.begin
+        connection.database = SimpleNamespace(
+            begin=lambda *given, **more: Forged(ask(*given, **more), forge)
+        )
         return connection
 
     monkeypatch.setattr(V3Store, "_connect", forging)

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ConnectionFailed
 from etcd_watcher.local import LocalCluster, LocalEtcd
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.rpc import RpcError, StatusCode
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection, RequestFailed
 from etcd_watcher.stores.v3_requests import ELECTION, LEADERLESS
-from tests.stores.v3_failing import Scripted, Told, always
+from tests.stores.v3_failing import Scripted, always
 from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
 from tests.stores.v3_failing import two as two  # noqa: PLC0414 - a fixture
 
@@ -188,7 +188,7 @@ def test_an_endpoint_that_hears_nothing_of_its_leader_is_not_left(
 ) -> None:
     """Its connection is whole, and others have their watch on it."""
     connection = store.connection()
-    told = Told(grpc.StatusCode.UNAVAILABLE, f"etcdserver: {details}")
+    told = RpcError(StatusCode.UNAVAILABLE, f"etcdserver: {details}")
     for name in ("put", "range"):
         monkeypatch.setitem(connection.calls, name, Scripted(connection.calls[name], told))
     with pytest.raises(ConnectionFailed, match=f"{details}.*it may have done so, or not"):
@@ -200,7 +200,7 @@ def test_an_endpoint_that_hears_nothing_of_its_leader_is_not_left(
 def test_a_write_that_a_leader_dropped_while_handing_over_is_made_again(
     store: V3Store, monkeypatch: pytest.MonkeyPatch, fresh_key: str
 ) -> None:
-    told = Told(grpc.StatusCode.UNKNOWN, "raft proposal dropped")
+    told = RpcError(StatusCode.UNKNOWN, "raft proposal dropped")
     connection = store.connection()
     monkeypatch.setitem(connection.calls, "put", Scripted(connection.calls["put"], told))
     assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ConnectionFailed
+from etcd_watcher.stores.rpc import RpcError, StatusCode
 from etcd_watcher.stores.v3_connection import Connection, Metadata
 from etcd_watcher.stores.v3_login import LOGIN_TRIES, Login, is_old_token
 
@@ -121,14 +121,6 @@ def test_what_servers_say_of_an_old_token_is_known(told: str, *, is_old: bool) -
     assert is_old_token(told) is is_old
 
 
-class OldToken(grpc.RpcError):
-    def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAUTHENTICATED
-
-    def details(self) -> str:
-        return "etcdserver: invalid auth token"
-
-
 class SlowWay:
     """Stands for a server to which the way takes longer than most logins last."""
 
@@ -142,7 +134,7 @@ class SlowWay:
     def put(self, _: object, *, timeout: float, metadata: Metadata) -> str:
         self.tokens.append(dict(metadata)["token"])
         if len(self.tokens) <= self.refusals:
-            raise OldToken
+            raise RpcError(StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token")
         return "done"
 
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
-import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
@@ -18,6 +17,7 @@ from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores import v3_values, wire
+from etcd_watcher.stores.rpc import RpcError
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_events import decode
@@ -67,22 +67,17 @@ class Truth(Told):
 
     def __init__(self, server: LocalEtcd, scope: KeyRange, after: int) -> None:
         self._connection = Connection(server.url, Credentials())
-        self._end = threading.Event()
-        self._call = self._connection.watch(self._requests(scope, after))
+        self._call = self._connection.watch.begin()
+        self._call.send(create(scope, after, prev_values=True, fragment=False))
         assert next(self._call).created
         super().__init__(self._responses())
 
-    def _requests(self, scope: KeyRange, after: int) -> Iterator[Any]:
-        yield create(scope, after, prev_values=True, fragment=False)
-        self._end.wait()
-
     def _responses(self) -> Iterator[list[Event]]:
-        with suppress(grpc.RpcError):  # it is cancelled
+        with suppress(RpcError):  # it is cancelled
             for response in self._call:
                 yield decode(response.events, 0, self._connection)
 
     def close(self) -> None:
-        self._end.set()
         self._call.cancel()
         self.join()
         self._connection.close()
@@ -186,9 +181,7 @@ def grant(server: LocalEtcd, ttl: int, lease: int = 0) -> int:
 
 def revoke(server: LocalEtcd, lease: int) -> None:
     connection = Connection(server.url, Credentials())
-    call = connection.channel.unary_unary(
-        "/etcdserverpb.Lease/LeaseRevoke", request_serializer=bytes, response_deserializer=bytes
-    )
+    call = connection.channel.method("/etcdserverpb.Lease/LeaseRevoke", bytes)
     number, encoded = lease, bytearray(b"\x08")
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
@@ -428,7 +421,7 @@ def late() -> Any:
     """A connection on which no page ever comes."""
     page = SimpleNamespace(done=lambda: False)
     return SimpleNamespace(
-        metadata=lambda _: [], calls={"range": SimpleNamespace(future=lambda *_, **__: page)}
+        metadata=lambda _: [], calls={"range": SimpleNamespace(begin=lambda *_, **__: page)}
     )
 
 

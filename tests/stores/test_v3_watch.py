@@ -25,18 +25,30 @@ class Server:
 
     def __init__(self) -> None:
         self.script: deque[Any] = deque()
-        self.requests: Any = None
+        self.requests: deque[Any] = deque()
+        self.watch = SimpleNamespace(begin=lambda **_: self)
         self.finds_values: set[int] = set()
         """The watchers that were asked for with them."""
-        self.calls = {"range": SimpleNamespace(future=self._page)}
+        self.calls = {"range": SimpleNamespace(begin=self._page)}
 
     def metadata(self, _: float) -> list[tuple[str, str]]:
         return []
 
-    def watch(self, requests: Any, metadata: Any) -> Any:
-        self.requests = requests
-        call = SimpleNamespace(add_callback=lambda _: None, cancel=lambda: None)
-        return _Iterator(call, self.script)
+    # The call of the watch.
+
+    def send(self, request: Any) -> None:
+        self.requests.append(request)
+
+    def read(self, _: float) -> Any:
+        return self.script.popleft()
+
+    def wake(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+    # The connection.
 
     def is_login_over(self, *_: Any, **__: Any) -> bool:
         return False
@@ -73,19 +85,9 @@ class Server:
 
     def was_asked_for(self) -> list[Any]:
         """Give what was asked of it since it was asked last."""
-        requests = []
-        while not self.requests._queue.empty():
-            requests.append(next(self.requests))
+        requests = list(self.requests)
+        self.requests.clear()
         return requests
-
-
-class _Iterator:
-    def __init__(self, call: Any, script: deque[Any]) -> None:
-        self.add_callback, self.cancel = call.add_callback, call.cancel
-        self._script = script
-
-    def __next__(self) -> Any:
-        return self._script.popleft()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-import grpc
 import pytest
 
 from etcd_watcher.endpoints import Credentials
@@ -53,16 +52,3 @@ def two(etcd: LocalEtcd) -> Iterator[V3Store]:
     other = etcd.url.replace("127.0.0.1", "localhost")
     with closing(V3Store([etcd.url, other], credentials=Credentials())) as made:
         yield made
-
-
-class Told(grpc.RpcError):
-    """What a server says to a request."""
-
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        self._code, self._details = code, details
-
-    def code(self) -> grpc.StatusCode:
-        return self._code
-
-    def details(self) -> str:
-        return self._details

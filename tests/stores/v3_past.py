@@ -42,7 +42,7 @@ def write(
     try:
         for operations in transactions:
             request = wire.TxnRequest(success=[_operation(*each, lease) for each in operations])
-            under_way.append(connection.calls["txn"].future(request, timeout=TIMEOUT))
+            under_way.append(connection.calls["txn"].begin(request, timeout=TIMEOUT))
             if len(under_way) == IN_FLIGHT:
                 revision = max(revision, under_way.popleft().result().header.revision)
         return int(max(revision, *(each.result().header.revision for each in under_way)))
@@ -76,11 +76,7 @@ def compact(server: LocalEtcd, revision: int) -> None:
     """Have a server forget what was before a revision, and wait until it has."""
     connection = Connection(server.url, Credentials())
     try:
-        call = connection.channel.unary_unary(
-            "/etcdserverpb.KV/Compact",
-            request_serializer=bytes,
-            response_deserializer=bytes,
-        )
+        call = connection.channel.method("/etcdserverpb.KV/Compact", bytes)
         # CompactionRequest: revision = 1, as a varint; physical = 2, which is to wait.
         number, encoded = revision, bytearray(b"\x08")
         while number > 0x7F:
