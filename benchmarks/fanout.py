@@ -118,7 +118,7 @@ def _watch(server: LocalEtcd, count: int, puts: int) -> Iterator[Measurement]:
     mib, threads, all_threads, connections, seconds, *costs = map(float, done.stdout.split())
     yield Measurement(work, "etcd_watcher", mib, "MiB over an empty watcher")
     yield Measurement(work, "etcd_watcher", threads, "threads of Python")
-    yield Measurement(work, "etcd_watcher", all_threads, "threads with those inside gRPC")
+    yield Measurement(work, "etcd_watcher", all_threads, "threads that the system counts")
     yield Measurement(work, "etcd_watcher", connections, "connections")
     # Fewer events a message cost more each, and how many there are is the server's and the writer's
     # doing: from 2.7 to 1 an event went from 36 to 110 us. Compare what came alike.

@@ -64,7 +64,7 @@ def main() -> None:
             costs.append((time.process_time() - cpu) / int(puts) * 1e6)
             costs.append(int(puts) / messages[0])
         process = psutil.Process()
-        # gRPC's own threads among them: the system counts.
+        # Those of libraries among them.
         print(
             mib,
             threading.active_count(),
