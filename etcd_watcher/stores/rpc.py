@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from etcd_watcher.errors import StoreClosed
 from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores import http2_frames as h2
 from etcd_watcher.stores.http2 import Connection
@@ -34,8 +35,11 @@ LONGEST = 99_999_999
 """Milliseconds that the protocol can write."""
 
 
-class ChannelClosed(Exception):
+class ChannelClosed(StoreClosed):
     """A channel was closed before a call."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was closed before a request")
 
 
 class Call:

@@ -9,7 +9,7 @@ from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.event import EVENT_OVERHEAD, Event, EventType
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores import wire
-from etcd_watcher.stores.rpc import ChannelClosed, RpcError
+from etcd_watcher.stores.rpc import RpcError
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_outbox import range_end
 
@@ -97,7 +97,7 @@ class Survey:
             metadata = self._connection.metadata(PAGE_ANSWER)
             ask = self._connection.calls["range"].begin
             self._call = ask(request, timeout=PAGE_ANSWER, metadata=metadata)
-        except (EtcdWatcherError, ChannelClosed):
+        except EtcdWatcherError:
             self.failed = True
 
     def _read_page(self) -> None:

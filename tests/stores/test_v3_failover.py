@@ -18,6 +18,7 @@ from etcd_watcher.stores import v3_connection, v3_requests, wire
 from etcd_watcher.stores.rpc import RpcError, StatusCode
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import ClosedBefore, Connection
+from etcd_watcher.stores.v3_events import ended
 from tests.stores.v3_failing import Scripted, always
 from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
 from tests.stores.v3_failing import two as two  # noqa: PLC0414 - a fixture
@@ -261,6 +262,15 @@ def test_closing_ends_a_request_under_way(
     paused_first.close()
     thread.join(TIMEOUT)
     assert isinstance(found[0], StoreClosed)
+
+
+def test_leases_that_are_asked_for_on_a_closed_channel_are_no_defect_either(
+    etcd: LocalEtcd,
+) -> None:
+    connection = Connection(etcd.url, Credentials())
+    connection.close()
+    with pytest.raises(StoreClosed):  # which a watch knows: its connection was replaced
+        ended([1], connection)
 
 
 def test_a_closed_channel_is_no_defect(etcd: LocalEtcd) -> None:
