@@ -12,7 +12,6 @@ meanwhile stays with the system, and, where that has no more room for it, with t
 
 from __future__ import annotations
 
-import ssl
 import struct
 import threading
 import time
@@ -22,9 +21,10 @@ from hpack.exceptions import HPACKError
 
 from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores import http2_frames as h2
+from etcd_watcher.stores.forks import keep_from_forks
+from etcd_watcher.stores.http2_errors import of_connection
 from etcd_watcher.stores.http2_link import Bell, NotConnected, Route, connect
-from etcd_watcher.stores.http2_session import CANCELLED, Lost, Session, Stream, reset
-from etcd_watcher.stores.tls import refusal
+from etcd_watcher.stores.http2_session import CANCELLED, Lost, Session, Stream, part, reset
 
 __all__ = ["Connection"]
 
@@ -61,20 +61,10 @@ class Connection:
         until = time.monotonic() + seconds
         self._bell = bell
         self._link = connect(route, bell, seconds)
-        self._sending = threading.Lock()
-        """Held by who sends."""
-        self._lock = threading.RLock()
-        """Guards all below. Taken within `_sending`. An RLock: `wait` takes it again before an
-        interrupt gets through, and nobody can release somebody else's."""
-        self._news = threading.Condition(self._lock)
-        """Notified when something has come, by whoever read it."""
+        self._begin_locks()
         self._session = Session()
-        self._reader: int | None = None
-        """The thread that reads."""
         self._in_hand = False
         """Whether it has what was read, and nobody else."""
-        self._waiting = 0
-        """How many wait for who reads."""
         self._lost: Lost | None = None
         """Why it is over."""
         self._released = False
@@ -83,18 +73,32 @@ class Connection:
         """When a sign of life was asked for that has not come; 0 for none."""
         self._may_ask = 0.0
         """When the next may be asked for."""
+        keep_from_forks(self)
         try:
             self._greet(until)
         except BaseException:
             self._link.close()
             raise
 
+    def _begin_locks(self) -> None:
+        self._sending = threading.Lock()
+        """Held by who sends."""
+        self._lock = threading.RLock()
+        """Guards the rest. Taken within `_sending`. An RLock: `wait` takes it again before an
+        interrupt gets through, and nobody can release somebody else's."""
+        self._news = threading.Condition(self._lock)
+        """Notified when something has come, by whoever read it."""
+        self._reader: int | None = None
+        """The thread that reads."""
+        self._waiting = 0
+        """How many wait for who reads."""
+
     def _greet(self, until: float) -> None:
         """Begin, and wait for the server to: else nobody could say whether a request has left."""
         try:
             self._link.send(self._session.hello(), max(0.0, until - time.monotonic()))
         except OSError as error:
-            raise NotConnected(_in_words(error)) from error
+            raise NotConnected(of_connection(error)) from error
         while not self._session.met:
             if self._lost is not None:
                 raise NotConnected(self._lost.reason)
@@ -160,8 +164,8 @@ class Connection:
                 room = self._session.room(stream, len(message or b""))
             frames = SecretBytes(h2.ask_headers(stream.number, headers))
             if message is not None and room:
-                part = _part(stream, message[:room], ends=room == len(message))
-                frames = SecretBytes(frames + part)
+                first = part(stream, message[:room], ends=room == len(message))
+                frames = SecretBytes(frames + first)
             self._write(frames)
         if message is not None and room < len(message):
             self._send(stream, SecretBytes(message[room:]), end=True)
@@ -188,7 +192,7 @@ class Connection:
                     room = self._session.room(stream, size - begin)
                 if room:
                     ends = end and begin + room == size
-                    self._write(_part(stream, message[begin : begin + room], ends=ends))
+                    self._write(part(stream, message[begin : begin + room], ends=ends))
                     begin += room
             if not (room or self._wait_for_room(stream)):
                 return
@@ -212,7 +216,7 @@ class Connection:
             try:
                 self._link.send(frames, TAKEN)
             except OSError as error:
-                self._lose(Lost(_in_words(error)))
+                self._lose(Lost(of_connection(error)))
             except BaseException:  # an interrupt: half a frame may be gone
                 self._lose(Lost("sending was interrupted"))
                 raise
@@ -312,12 +316,11 @@ class Connection:
         me = threading.get_ident()
         if self._reader != me:
             return
-        replies = b""
-        self._in_hand = False
+        replies, self._in_hand = b"", False
         try:
             replies = self._read_once(until)
         except OSError as error:
-            self._lose(Lost(_in_words(error)))
+            self._lose(Lost(of_connection(error)))
         except (ValueError, struct.error, HPACKError) as error:
             self._lose(Lost(f"it does not speak HTTP/2 as it should: {error}"))
         except BaseException:
@@ -364,6 +367,16 @@ class Connection:
         self._lose(Lost(CANCELLED))
         self._let_go()
 
+    def abandon(self) -> None:
+        """See `forks.Inherited`."""
+        self._begin_locks()
+        if not self._released:
+            self._lost = Lost("it is another process's", sent=False)
+            self._session.end_all(self._lost)
+            self._released = True
+            self._link.close()
+            self._bell.close()
+
     def _lose(self, lost: Lost) -> None:
         """End everything, for this reason."""
         with self._lock:
@@ -385,15 +398,3 @@ class Connection:
                 self._link.close()
                 self._bell.close()
                 self._sending.release()
-
-
-def _part(stream: Stream, part: bytes, *, ends: bool) -> SecretBytes:
-    return SecretBytes(h2.frame(h2.DATA, h2.END_STREAM if ends else 0, stream.number, part))
-
-
-def _in_words(error: OSError) -> str:
-    if error.errno is None and not isinstance(error, ssl.SSLError):
-        return str(error)
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return "the connection was reset"
-    return refusal(error) or str(error.strerror or error).lower()

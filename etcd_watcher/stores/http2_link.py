@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from etcd_watcher.secret import SecretBytes
-from etcd_watcher.stores.tls import explain
+from etcd_watcher.stores.http2_errors import of_connecting
 
 __all__ = ["Bell", "Link", "NotConnected", "Route", "connect"]
 
@@ -69,7 +69,7 @@ class Bell:
         try:
             self._ear, self._rope = socket.socketpair()
         except OSError as error:  # no more files may be open
-            raise NotConnected(_in_words(error)) from error
+            raise NotConnected(of_connecting(error)) from error
         for end in (self._ear, self._rope):
             end.settimeout(0.0)
 
@@ -311,7 +311,7 @@ def _connect_to(
     try:
         connection = socket.socket(family, kind, protocol)
     except OSError as error:  # this machine has no such addresses, or no more files
-        raise NotConnected(_in_words(error)) from error
+        raise NotConnected(of_connecting(error)) from error
     try:
         connection.settimeout(0.0)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -324,7 +324,7 @@ def _connect_to(
         secure.shake_hands(until)
     except OSError as error:
         connection.close()
-        raise NotConnected(_in_words(error)) from error
+        raise NotConnected(of_connecting(error)) from error
     except BaseException:
         connection.close()
         raise
@@ -373,14 +373,6 @@ def _ask_proxy(route: Route) -> SecretBytes:
         who = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
         lines.append("Proxy-Authorization: Basic " + base64.b64encode(who.encode()).decode())
     return SecretBytes("".join(f"{each}\r\n" for each in [*lines, ""]).encode())
-
-
-def _in_words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return explain(error)
-    if isinstance(error, TimeoutError):
-        return str(error) or "no answer to connecting"
-    return (error.strerror or str(error)).lower()
 
 
 def _at_once(seconds: float) -> bool:  # noqa: ARG001 - instead of `_Waiter.wait`

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from hpack import Decoder
 
+from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores import http2_frames as h2
 
-__all__ = ["CANCELLED", "MESSAGE_HEAD", "Lost", "Session", "Stream", "reset"]
+__all__ = ["CANCELLED", "MESSAGE_HEAD", "Lost", "Session", "Stream", "part", "reset"]
 
 CANCELLED = "it was cancelled by us"
 """Why what we have ended has ended."""
@@ -361,3 +362,8 @@ def reset(number: int) -> bytes:
 def _number(content: bytes) -> int:
     """Give the number that a frame begins with."""
     return int.from_bytes(content[:4], "big") & LAST_STREAM
+
+
+def part(stream: Stream, content: bytes, *, ends: bool) -> SecretBytes:
+    """Give the frame of a part of a message; `ends` where nothing follows it."""
+    return SecretBytes(h2.frame(h2.DATA, h2.END_STREAM if ends else 0, stream.number, content))

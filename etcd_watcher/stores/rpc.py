@@ -14,6 +14,7 @@ from typing import Any
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores import http2_frames as h2
+from etcd_watcher.stores.forks import keep_from_forks
 from etcd_watcher.stores.http2 import Connection
 from etcd_watcher.stores.http2_link import Bell, NotConnected, Route
 from etcd_watcher.stores.http2_session import MESSAGE_HEAD, Stream
@@ -69,9 +70,10 @@ class Call:
 
     def send(self, request: Any) -> None:
         """Send one more message, from any thread. What keeps it from coming is told by reading."""
-        if self._connection is not None and self._stream is not None:
+        stream = self._stream
+        if self._connection is not None and stream is not None and not stream.ended:
             with self._sending:
-                self._connection.send(self._stream, _framed(request))
+                self._connection.send(stream, _framed(request))
 
     def read(self, seconds: float = FOREVER) -> Any:
         """Give the next answer; None where none has come in so many seconds, or `wake` was called.
@@ -157,17 +159,8 @@ class Channel:
         self._route = route
         self._connecting = connecting
         self._bound = bound
-        self._lock = threading.RLock()
-        """Guards all below. It is taken by itself: an interrupt may leave a `Condition` locked."""
-        self._tried = threading.Condition(self._lock)
-        """Notified when a try to connect is over."""
-        self._connection: Connection | None = None
-        self._old: list[Connection] = []
-        """Those that take no more requests, and may have answers to give."""
-        self._bell: Bell | None = None
-        """While somebody connects: to tell them to give up."""
-        self._failure: RpcError | None = None
-        """Why there is no connection, where the last try failed."""
+        self._begin()
+        keep_from_forks(self)
         self._closed = False
         scheme = "http" if route.context is None else "https"
         host = f"[{route.host}]" if ":" in route.host else route.host
@@ -181,6 +174,23 @@ class Channel:
                 ("user-agent", "etcd_watcher"),
             )
         )
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        """Guards all below. It is taken by itself: an interrupt may leave a `Condition` locked."""
+        self._tried = threading.Condition(self._lock)
+        """Notified when a try to connect is over."""
+        self._connection: Connection | None = None
+        self._old: list[Connection] = []
+        """Those that take no more requests, and may have answers to give."""
+        self._bell: Bell | None = None
+        """While somebody connects: to tell them to give up."""
+        self._failure: RpcError | None = None
+        """Why there is no connection, where the last try failed."""
+
+    def abandon(self) -> None:
+        """See `forks.Inherited`."""
+        self._begin()
 
     def method(self, path: str, decode: Callable[[bytes], Any]) -> Method:
         """Give a method of the server by its path; `decode` makes answers of bytes."""

@@ -21,7 +21,7 @@ def test_writes_that_are_interrupted_leave_room_for_others(
     with Watcher(etcd.url, api="v3") as watcher:
         for _ in range(8):  # each had counted as sent what was not
             with monkeypatch.context() as patch:
-                patch.setattr(http2, "_part", interrupt)
+                patch.setattr(http2, "part", interrupt)
                 with pytest.raises(KeyboardInterrupt):
                     watcher.put(fresh_key, LARGE)
         watcher.put(fresh_key, "and then")

@@ -121,6 +121,57 @@ def test_a_program_may_start_others(
     assert done.stderr == ""
 
 
+FORK = """
+    import os, sys, threading
+    from etcd_watcher import Status, Watcher
+
+    def child(watcher, key):
+        assert watcher.get(key) == "2"  # over a connection of its own
+        watcher.put(f"{key}/child", "was here")
+        watcher.remove_key(key)
+        watcher.close()
+
+    def main(url, key):
+        heard = []
+        with Watcher(url, api="v3") as watcher:
+            watcher.on(key)(lambda event: heard.append(event.value))
+            for number in range(3):
+                watcher.put(key, str(number))
+            watcher.sync()  # nobody is in the middle of anything
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    child(watcher, key)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            for number in range(3, 6):
+                watcher.put(key, str(number))
+            watcher.sync()
+            assert watcher.get(f"{key}/child") == "was here"
+            troubles = [each for each in watcher.journal.read(0)[0] if isinstance(each, Status)]
+        print(heard, troubles)
+
+    main(sys.argv[1], sys.argv[2])
+"""
+
+
+def test_a_fork_takes_nothing_from_its_parent_whatever_it_does_with_what_it_inherits(
+    etcd: LocalEtcd, fresh_key: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(FORK), etcd.url, fresh_key],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout == "['0', '1', '2', '3', '4', '5'] []\n", done.stderr
+    assert done.stderr == ""
+
+
 @RUNS
 @pytest.mark.parametrize("command", ["echo", "curl"])
 def test_a_cell_may_run_commands(etcd: LocalEtcd, fresh_key: str, command: str, runs: int) -> None:
