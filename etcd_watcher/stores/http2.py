@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from hpack.exceptions import HPACKError
 
+from etcd_watcher.deadline import seconds_left
 from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores import http2_frames as h2
 from etcd_watcher.stores.forks import keep_from_forks
@@ -96,7 +97,7 @@ class Connection:
     def _greet(self, until: float) -> None:
         """Begin, and wait for the server to: else nobody could say whether a request has left."""
         try:
-            self._link.send(self._session.hello(), max(0.0, until - time.monotonic()))
+            self._link.send(self._session.hello(), seconds_left(until))
         except OSError as error:
             raise NotConnected(of_connection(error)) from error
         while not self._session.met:
@@ -313,8 +314,7 @@ class Connection:
 
     def _read(self, until: float) -> None:
         """Read once, where it is our turn."""
-        me = threading.get_ident()
-        if self._reader != me:
+        if self._reader != threading.get_ident():
             return
         replies, self._in_hand = b"", False
         try:

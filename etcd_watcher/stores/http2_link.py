@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from etcd_watcher.deadline import seconds_left
 from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores.http2_errors import of_connecting
 
@@ -214,7 +215,7 @@ class SecureLink(Link):
             The server speaks something else within TLS.
         """
         while not self._has_shaken_hands(until):
-            if time.monotonic() >= until or not self.wait(_left(until)):
+            if time.monotonic() >= until or not self.wait(seconds_left(until)):
                 raise TimeoutError("no answer to the TLS handshake")
             if self._bell.over:
                 raise NotConnected("it was closed by us")
@@ -235,7 +236,7 @@ class SecureLink(Link):
             pass
         finally:  # where it fails, the server is told why
             if words := self._to_go.read():
-                super().send(words, _left(until))
+                super().send(words, seconds_left(until))
         return done
 
     def receive(self) -> bytes | None:
@@ -293,7 +294,7 @@ def connect(route: Route, bell: Bell, seconds: float) -> Link:
             raise NotConnected("it was closed by us")
         share = 1.0 if number == len(addresses) else SHARE
         try:
-            return _connect_to(address, route, bell, time.monotonic() + share * _left(until))
+            return _connect_to(address, route, bell, time.monotonic() + share * seconds_left(until))
         except NotConnected as error:
             failure = error
     raise failure
@@ -337,7 +338,7 @@ def _reach(connection: socket.socket, place: Any, bell: Bell, until: float) -> N
     except (BlockingIOError, InterruptedError):
         # A connection that was made can be written to.
         waiter = _Waiter(connection, bell, write=True)
-        if not waiter.wait(_left(until)):
+        if not waiter.wait(seconds_left(until)):
             raise TimeoutError from None
         if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(error, os.strerror(error)) from None
@@ -347,10 +348,14 @@ def _reach(connection: socket.socket, place: Any, bell: Bell, until: float) -> N
 def _pass_through(connection: socket.socket, route: Route, bell: Bell, until: float) -> None:
     """Ask a proxy for a way to the server."""
     link = Link(connection, bell)
-    link.send(_ask_proxy(route), _left(until))
+    link.send(_ask_proxy(route), seconds_left(until))
     answer = b""
     while b"\r\n\r\n" not in answer:
-        if len(answer) > ANSWER_BYTES or time.monotonic() >= until or not link.wait(_left(until)):
+        if (
+            len(answer) > ANSWER_BYTES
+            or time.monotonic() >= until
+            or not link.wait(seconds_left(until))
+        ):
             raise NotConnected("no answer from the proxy")
         if bell.over:
             raise NotConnected("it was closed by us")
@@ -377,7 +382,3 @@ def _ask_proxy(route: Route) -> SecretBytes:
 
 def _at_once(seconds: float) -> bool:  # noqa: ARG001 - instead of `_Waiter.wait`
     return True
-
-
-def _left(until: float) -> float:
-    return max(0.0, until - time.monotonic())

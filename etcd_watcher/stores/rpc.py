@@ -245,9 +245,8 @@ class Channel:
                 self._end_try(bell, found)
             else:
                 found = late()
-                self._end_try(
-                    bell, None
-                )  # who waited has more time, maybe, and tries by themselves
+                # Who waited has more time, maybe, and tries by themselves.
+                self._end_try(bell, None)
         except BaseException:  # an interrupt
             self._end_try(bell, None)  # who waited tries by themselves
             raise

@@ -29,7 +29,7 @@ from etcd_watcher.stores.base import (
     TimeToLive,
 )
 from etcd_watcher.stores.rpc import ChannelClosed
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
+from etcd_watcher.stores.v3_connection import Connection, RequestFailed
 from etcd_watcher.stores.v3_database import COPY_BYTES, DatabaseCopy, Room
 from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments
@@ -359,7 +359,7 @@ class V3Store:
         connection = self.connection()
         try:
             return V3Watch(self, connection, scope, after, fragment=fragment)
-        except (ClosedBefore, ChannelClosed):
+        except ChannelClosed:
             self.connection()  # which says so where we are closed
             raise connection.failed("the connection was replaced") from None
 

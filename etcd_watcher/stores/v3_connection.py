@@ -33,7 +33,6 @@ from etcd_watcher.stores.v3_words import did_nothing, gave_up, is_late, plain, w
 __all__ = [
     "MESSAGE_BOUND",
     "NEEDS_LEADER",
-    "ClosedBefore",
     "Connection",
     "Metadata",
     "RequestFailed",
@@ -77,10 +76,6 @@ _METHODS = {
     "members": ("/etcdserverpb.Cluster/MemberList", wire.MemberListResponse),
     "status": ("/etcdserverpb.Maintenance/Status", wire.StatusResponse),
 }
-
-
-class ClosedBefore(StoreClosed):
-    """A connection was closed before a request was sent on it."""
 
 
 class RequestFailed(ConnectionFailed):
@@ -150,8 +145,6 @@ class Connection:
             asked = metadata if name in ANSWERED_ALONE else [*NEEDS_LEADER, *metadata]
             try:
                 answer = self.calls[name](request, timeout=remaining, metadata=asked)
-            except ChannelClosed as error:
-                raise ClosedBefore("the connection was closed before a request") from error
             except RpcError as error:
                 over = self.is_login_over(error, metadata)
                 if not over or time.monotonic() + LOGIN_PAUSE > deadline:
@@ -176,8 +169,6 @@ class Connection:
     def _greet(self, timeout: float) -> None:
         try:
             self.calls["status"](wire.StatusRequest(), timeout=timeout)
-        except ChannelClosed as error:
-            raise ClosedBefore("the connection was closed before a request") from error
         except RpcError as error:
             failure = self._explain_unsent(error)
             if not isinstance(failure, RequestRejected):  # which is an answer, too
@@ -189,7 +180,7 @@ class Connection:
         failure = self.explain(error)
         if isinstance(failure, StoreClosed):
             if self._closed:
-                return ClosedBefore("the connection was closed before a request")
+                return ChannelClosed()
             failure = self.failed("the server cancelled a request")
         if isinstance(failure, RequestFailed):
             failure.sent = False
@@ -201,10 +192,7 @@ class Connection:
         """Make several calls at once; give for each what waits for its answer, as `call` does."""
         metadata = self.metadata(timeout)
         begin = self.calls[name].begin
-        try:
-            calls = [begin(each, timeout=timeout, metadata=metadata) for each in requests]
-        except ChannelClosed as error:
-            raise ClosedBefore("the connection was closed before a request") from error
+        calls = [begin(each, timeout=timeout, metadata=metadata) for each in requests]
         for request, call in zip(requests, calls, strict=True):
             yield partial(self._end, call, metadata, partial(self.call, name, request, timeout))
 
@@ -255,7 +243,7 @@ class Connection:
                 metadata=NEEDS_LEADER,
             )
         except ChannelClosed:
-            failure: Exception = ClosedBefore("the connection was closed before a login")
+            failure: Exception = ChannelClosed()
         except RpcError as error:
             failure = self._explain_unsent(error)
         else:

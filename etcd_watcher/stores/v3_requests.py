@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from etcd_watcher.deadline import seconds_left
 from etcd_watcher.errors import ConnectionFailed, StoreClosed
 from etcd_watcher.stores import wire
+from etcd_watcher.stores.rpc import ChannelClosed
 from etcd_watcher.stores.v3_absences import Absences
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection, RequestFailed
+from etcd_watcher.stores.v3_connection import Connection, RequestFailed
 
 __all__ = ["Requests"]
 
@@ -194,7 +195,7 @@ class Requests:
             connection, turn = self._present()
             try:
                 return made.make(connection, deadline, met_by, leader_by)
-            except ClosedBefore:
+            except ChannelClosed:
                 failed = connection.failed("the connection was replaced", sent=False)
             except StoreClosed:
                 if self._closed:

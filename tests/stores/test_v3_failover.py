@@ -15,9 +15,9 @@ from etcd_watcher.errors import Conflict, ConnectionFailed, Denied, RequestRejec
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores import v3_connection, v3_requests, wire
-from etcd_watcher.stores.rpc import RpcError, StatusCode
+from etcd_watcher.stores.rpc import ChannelClosed, RpcError, StatusCode
 from etcd_watcher.stores.v3 import V3Store
-from etcd_watcher.stores.v3_connection import ClosedBefore, Connection
+from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_events import ended
 from tests.stores.v3_failing import Scripted, always
 from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
@@ -276,7 +276,7 @@ def test_leases_that_are_asked_for_on_a_closed_channel_are_no_defect_either(
 def test_a_closed_channel_is_no_defect(etcd: LocalEtcd) -> None:
     connection = Connection(etcd.url, Credentials())
     connection.close()
-    with pytest.raises(ClosedBefore):
+    with pytest.raises(ChannelClosed):
         connection.call("status", wire.StatusRequest(), TIMEOUT)
 
 
