@@ -49,11 +49,15 @@ def value_of(page: Page) -> Locator:
 
 
 def drag_to_the_beginning(page: Page, slider: Locator) -> None:
+    """Take the thumb where it is at rest, at the end, and pull it to the other."""
+    box = slider.bounding_box()
+    assert box is not None
+    slider.hover(position={"x": box["width"] - 8, "y": box["height"] / 2})
+    page.mouse.down()
+    expect(slider).to_be_focused()
     box = slider.bounding_box()
     assert box is not None
     middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + box["width"] - 8, middle)
-    page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, middle, steps=8)
     page.mouse.move(box["x"] + 1, middle, steps=8)
     page.mouse.up()
@@ -138,3 +142,55 @@ def look_at_one_alone(notebook: NotebookPage, etcd: LocalEtcd, tmp_path: Path) -
     saved = notebook.saved()
     assert "litres" not in saved
     assert "tea</b>" not in saved
+
+
+# The person moves the thumb just as the page comes to stand still, for longer than it holds a place
+# that it told: then it draws before its timers run, as browsers do.
+STAND_STILL = """(slider) => {
+  const { setTimeout } = window;
+  const { now } = Date;
+  const late = [];
+  window.setTimeout = (run) => late.push(run);
+  slider.value = "0";
+  slider.dispatchEvent(new Event("input"));
+  window.setTimeout = setTimeout;
+  Date.now = () => now() + 3000;
+  window.goOn = () => {
+    Date.now = now;
+    for (const run of late) run();
+  };
+}"""
+
+
+def test_a_place_is_told_however_long_the_page_stood_still(
+    open_cells: Open, etcd: LocalEtcd
+) -> None:
+    notebook = open_cells(SET_UP.format(url=etcd.url), ALONE)
+    notebook.run_cell(0)
+    notebook.run_cell(1)
+    slider = notebook.page.get_by_role("slider", name="Moment").last
+    expect(slider).to_have_attribute("max", "15")
+    slider.evaluate(STAND_STILL)
+    etcd.put("shop/milk", "fresh")
+    expect(slider).to_have_attribute("max", "16")  # it was drawn, and has told nothing yet
+    assert slider.get_attribute("aria-valuetext") == "now"
+    notebook.page.evaluate("goOn()")
+    expect(slider).to_have_attribute("aria-valuetext", "revision 2, created shop/tea")
+    assert slider.input_value() == "0"
+
+
+def test_the_present_is_the_end_however_many_changes_come_meanwhile(
+    open_cells: Open, etcd: LocalEtcd
+) -> None:
+    notebook = open_cells(SET_UP.format(url=etcd.url), ALONE)
+    notebook.run_cell(0)
+    notebook.run_cell(1)
+    slider = notebook.page.get_by_role("slider", name="Moment").last
+    expect(slider).to_have_attribute("max", "15")
+    slider.press("Home")
+    expect(slider).to_have_attribute("aria-valuetext", "revision 2, created shop/tea")
+    slider.evaluate(STAND_STILL.replace('"0"', "slider.max"))
+    etcd.put("shop/milk", "fresh")
+    expect(slider).to_have_attribute("max", "16")
+    notebook.page.evaluate("goOn()")
+    expect(slider).to_have_attribute("aria-valuetext", "now")

@@ -3,7 +3,8 @@
 
 const PAGE = 10; // places that Page Up and Page Down go
 const SEND = 60; // milliseconds between two places that a page tells while it is dragged
-const PATIENCE = 2000; // milliseconds for which the page holds its place before the kernel has it
+const PATIENCE = 2000; // milliseconds for which the page holds a place that it told the kernel
+const PRESENT = Infinity; // the place of the present, however many changes come meanwhile
 
 /** "revision 17, modified nokia and 2 more" */
 function nameOf(state) {
@@ -46,26 +47,26 @@ function render({ el, state, ask, model, update: updateSoon }) {
     h("div", { class: "ew-bar" }, going, h("span", { class: "ew-space" }), reach, more, labelled("Find", find)),
     moment.box, gone.box, said, trouble);
 
-  let wanted = null; // the place that the person went to, while the kernel has not heard of it
-  let wantedAt = 0;
-  let sent = null;
-  const place = () => wanted ?? state.place ?? state.steps;
+  let wanted = null; // the place that the person went to, while the kernel is not there
+  let sent = null; // the place that the kernel was told since the person last moved
+  let sentAt = 0;
+  const place = () => Math.min(wanted ?? state.place ?? PRESENT, state.steps);
   const send = later(() => {
     if (wanted === null || wanted === sent) return;
     sent = wanted;
-    ask({ ask: "go", place: wanted >= state.steps ? -1 : wanted });
+    sentAt = Date.now();
+    setTimeout(updateSoon, PATIENCE + 50);
+    ask({ ask: "go", place: wanted === PRESENT ? -1 : wanted });
   }, SEND);
 
   function go(to) {
-    wanted = Math.max(0, Math.min(state.steps, to));
-    wantedAt = Date.now();
+    wanted = to >= state.steps ? PRESENT : Math.max(0, to);
     sent = null;
-    range.value = String(wanted);
-    setTimeout(updateSoon, PATIENCE + 50);
+    range.value = String(place());
     send();
   }
   // Before the first change that is known, too, "one later" leads to that.
-  const move = (by) => go((wanted ?? state.place ?? state.steps) + by);
+  const move = (by) => go(place() + by);
 
   range.addEventListener("input", () => go(Number(range.value)));
   // JupyterLab keeps some of these keys from doing what a browser does with them.
@@ -126,8 +127,10 @@ function render({ el, state, ask, model, update: updateSoon }) {
   return {
     update() {
       if (state.steps === undefined) return;
-      const there = state.place ?? state.steps;
-      if (wanted !== null && (there === wanted || Date.now() - wantedAt > PATIENCE)) wanted = sent = null;
+      const there = state.place ?? PRESENT;
+      // What was not told yet is never given up: a page may stand still for seconds.
+      const heard = wanted !== null && wanted === sent;
+      if (heard && (there === wanted || Date.now() - sentAt > PATIENCE)) wanted = sent = null;
       setAttribute(range, "max", state.steps);
       const at = String(place());
       if (range.value !== at) range.value = at;
