@@ -13,6 +13,9 @@ from typing import Any, Self
 
 __all__ = ["Stop", "die_of", "die_of_signals", "watch_for_reader"]
 
+AGAIN = 10
+"""Milliseconds from one signal to ourselves to the next."""
+
 
 def die_of_signals() -> None:
     """Have the system end this program at a signal, where Python would raise an exception.
@@ -24,11 +27,11 @@ def die_of_signals() -> None:
     loop.
 
     What whoever started us has had ignored stays ignored: SIGHUP under nohup, SIGINT in the
-    background of a script. But SIGPIPE, which Python itself ignores.
+    background of a script. So does SIGPIPE, which Python itself ignores: a connection that a server
+    has closed raises it, too.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def die_of(number: int) -> None:
@@ -76,14 +79,25 @@ def watch_for_reader(descriptor: int) -> Iterator[None]:
     """
     wake_read, wake_write = os.pipe()
     number = signal.SIGHUP if os.isatty(descriptor) else signal.SIGPIPE
+    gone = threading.Event()
+
+    def note(_: int, __: FrameType | None) -> None:
+        if gone.is_set():  # else it is some connection's
+            die_of(signal.SIGPIPE)
 
     def look() -> None:
-        poll = select.poll()
+        poll, ended = select.poll(), select.poll()
         poll.register(descriptor, 0)  # nothing but that it was closed, or hung up
-        poll.register(wake_read, select.POLLIN)
+        for each in poll, ended:
+            each.register(wake_read, select.POLLIN)
         if any(found == descriptor for found, _ in poll.poll()):
-            os.kill(os.getpid(), number)
+            gone.set()
+            # Once is not enough: Python may look whether a signal has come, and then begin to wait.
+            while not ended.poll(AGAIN):
+                signal.pthread_kill(main, number)
 
+    main = threading.get_ident()
+    before = signal.signal(signal.SIGPIPE, note)
     thread = threading.Thread(target=look, name="etcd_watcher-reader", daemon=True)
     thread.start()
     try:
@@ -92,3 +106,4 @@ def watch_for_reader(descriptor: int) -> Iterator[None]:
         os.close(wake_write)
         thread.join()
         os.close(wake_read)
+        signal.signal(signal.SIGPIPE, before)

@@ -25,6 +25,10 @@ __all__ = ["Bell", "Link", "NotConnected", "Route", "connect"]
 READ_BYTES = 256 * 1024
 """Bytes that are read at once."""
 
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+"""Have an error where the server has closed the connection, and no SIGPIPE: a program may have let that
+end it, so that it ends with the reader of its output."""
+
 ANSWER_BYTES = 16 * 1024
 """Bytes that a proxy's answer may have."""
 
@@ -169,14 +173,14 @@ class Link:
             A `TimeoutError`, too: nothing was taken for so many seconds.
         """
         try:
-            sent = self._socket.send(content)
+            sent = self._socket.send(content, NO_SIGNAL)
         except (BlockingIOError, InterruptedError):
             sent = 0
         while sent < len(content):
             if not self._to_write.wait(seconds):
                 raise TimeoutError("nothing is taken")
             with suppress(BlockingIOError, InterruptedError):
-                sent += self._socket.send(memoryview(content)[sent:])
+                sent += self._socket.send(memoryview(content)[sent:], NO_SIGNAL)
 
     def end(self) -> None:
         """Have both sides see that it is over, without letting go of the socket yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -97,6 +98,33 @@ def test_a_pipe_that_closes_ends_it_also_where_there_is_nothing_to_print(
     assert process.wait(PATIENCE) == -signal.SIGPIPE
     assert process.stderr is not None
     assert process.stderr.read() == b""
+
+
+def test_a_connection_that_breaks_while_it_is_written_to_does_not_end_it(
+    start: Start, publisher: Watcher, fresh_key: str, since: str, tmp_path: Path
+) -> None:
+    watching = start("watch", fresh_key, since)
+    assert first_line(watching)
+    path = tmp_path / "kept.jsonl"
+    recording = start("record", str(path), fresh_key)
+    assert eventually(path.exists, PATIENCE)
+    for each in watching, recording:
+        each.send_signal(signal.SIGPIPE)  # what the system says to whoever writes to one
+    second = publisher.put(fresh_key, "second")
+    assert f'"revision":{second}' in first_line(watching).decode().replace(" ", "")
+    assert eventually(lambda: "second" in path.read_text(), PATIENCE)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["watch", "--help"], ["--version"]])
+def test_what_nobody_reads_ends_it_without_a_word(start: Start, arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = start(*arguments, stdout=write)
+    os.close(write)
+    _, complaints = process.communicate(timeout=PATIENCE)
+    # With PYTHONUNBUFFERED=1 it is argparse that writes, and it takes no notice.
+    assert process.returncode in {-signal.SIGPIPE, 0}
+    assert complaints == b""
 
 
 def test_a_flood_into_a_closed_pipe_ends_it_without_a_word(
