@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from etcd_watcher import LocalEtcd, Watcher
+from tests.clock import sooner_than
 from tests.watcher.conftest import News, eventually
 
 
@@ -39,9 +39,8 @@ def test_close_leaves_no_thread_and_no_socket(
     watcher.sync()
     stream = watcher.events(fresh_key, since=revision)
     next(stream)
-    began = time.monotonic()
-    watcher.close()
-    assert time.monotonic() - began < 2
+    with sooner_than(2):
+        watcher.close()
     # gRPC ends its own thread and sockets a moment after its channel was closed.
     assert eventually(lambda: threads() <= threads_before)
     assert eventually(lambda: sockets() <= sockets_before)
@@ -62,7 +61,7 @@ def test_close_from_a_callback_returns(watcher: Watcher, fresh_key: str) -> None
         closed.set()
 
     watcher.put(fresh_key, "bye")
-    assert closed.wait(2)
+    assert closed.wait(10)
 
 
 def test_close_during_a_callback_does_not_wait_for_it(watcher: Watcher, fresh_key: str) -> None:
@@ -75,9 +74,8 @@ def test_close_during_a_callback_does_not_wait_for_it(watcher: Watcher, fresh_ke
 
     watcher.put(fresh_key, "x")
     assert began.wait(10)
-    start = time.monotonic()
-    watcher.close()
-    assert time.monotonic() - start < 2
+    with sooner_than(2):
+        watcher.close()
     go_on.set()
 
 
@@ -87,9 +85,8 @@ def test_close_with_a_dead_server_returns(api: str, news: News, fault: str) -> N
         watcher = Watcher(server.url, api=api)
         watcher.register("key", news, "tell")
         getattr(server, fault)()
-        start = time.monotonic()
-        watcher.close()
-        assert time.monotonic() - start < 2
+        with sooner_than(2):
+            watcher.close()
         if fault == "pause":
             server.resume()
 
