@@ -8,19 +8,17 @@ import io
 import logging
 import pickle
 import socket
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 
 import nbformat
 import pytest
-from _pytest._io.saferepr import saferepr
 from nbclient import NotebookClient
 
 from etcd_watcher import LocalEtcd, Watcher
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.secret import Secret, conceal
+from tests.tracebacks import shown
 from tests.watcher.conftest import News
 
 PASSWORD = "hunter2-swordfish"
@@ -31,25 +29,6 @@ SHADES = [
     base64.b64encode(f"luis:{PASSWORD}".encode()).decode()[8:-4],
     PASSWORD.replace("-", "%2D"),
 ]
-
-
-def seen(error: BaseException) -> str:
-    """Give all that a traceback with variables shows, but for those of the tests themselves."""
-    texts = []
-    while error is not None:
-        texts += [str(error), repr(error), *traceback.format_exception_only(error)]
-        frames: TracebackType | None = error.__traceback__
-        while frames is not None:
-            if "/tests/" not in frames.tb_frame.f_code.co_filename:
-                texts += [saferepr(each, 100_000) for each in frames.tb_frame.f_locals.values()]
-            frames = frames.tb_next
-        cause = error.__cause__
-        if cause is None and not error.__suppress_context__:
-            cause = error.__context__
-        if cause is None:
-            break
-        error = cause
-    return "\n".join(texts)
 
 
 def assert_hidden(text: str, *more: str) -> None:
@@ -75,7 +54,7 @@ def failure(use: Callable[[], object]) -> str:
     try:
         use()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is looked at
-        return seen(error)
+        return shown(error)
     pytest.fail("it did not fail")
 
 
