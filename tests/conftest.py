@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -31,8 +32,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _serve(version: str) -> Iterator[LocalEtcd]:
-    with LocalEtcd(version=present(version)) as server:
+def _serve(version: str, **options: Any) -> Iterator[LocalEtcd]:
+    with LocalEtcd(version=present(version), **options) as server:
         yield server
 
 
@@ -57,6 +58,18 @@ def etcd() -> Iterator[LocalEtcd]:
 def etcd_34() -> Iterator[LocalEtcd]:
     """An etcd 3.4 (Debian's etcd-server) that all tests share."""
     yield from _serve("3.4")
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[LocalEtcd]:
+    """One that speaks TLS."""
+    yield from _serve("3.5", tls=True)
+
+
+@pytest.fixture(scope="module")
+def exclusive() -> Iterator[LocalEtcd]:
+    """One that wants to see a client's certificate."""
+    yield from _serve("3.5", tls=True, client_cert=True)
 
 
 @pytest.fixture(params=["3.4", "3.5"])

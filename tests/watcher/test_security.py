@@ -33,19 +33,6 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[LocalEtcd]:
-    with LocalEtcd(version="3.5", tls=True) as etcd:
-        yield etcd
-
-
-@pytest.fixture(scope="module")
-def exclusive() -> Iterator[LocalEtcd]:
-    """One that wants to see a client's certificate."""
-    with LocalEtcd(version="3.5", tls=True, client_cert=True) as etcd:
-        yield etcd
-
-
-@pytest.fixture(scope="module")
 def guarded() -> Iterator[LocalEtcd]:
     with LocalEtcd(version="3.5", user="luis") as etcd:
         etcd.users.add("juan", "pa:ss", read=["news/"])
