@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from etcd_watcher.local import LocalEtcd
-from etcd_watcher.stores.http2_link import Route
-from etcd_watcher.stores.rpc import Channel, Method
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_database import DatabaseCopy
 from etcd_watcher.stores.v3_history import Segments
 from etcd_watcher.stores.v3_lineage import Reading
 from etcd_watcher.stores.v3_segments import Piece
-from tests.stores.http2_server import BOUND, CONNECTING, Open
 from tests.stores.v3_past import TIMEOUT
 
 
@@ -68,39 +61,3 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> dict[type, int]:
 
         monkeypatch.setattr(way, "pieces", counted)
     return counts
-
-
-def sockets() -> int:
-    """Give how many sockets this process has."""
-    if Path("/proc/self/fd").is_dir():
-        found = 0
-        for each in Path("/proc/self/fd").iterdir():
-            with suppress(OSError):  # the folder's own
-                found += str(each.readlink()).startswith("socket:")
-        return found
-    return len(psutil.Process().net_connections("all"))
-
-
-@pytest.fixture
-def no_socket_left() -> Iterator[None]:
-    """Fail a test that leaves a socket; nothing is to wait for the garbage collector."""
-    gc.disable()
-    before = sockets()
-    yield
-    left = sockets() - before
-    gc.enable()
-    assert left == 0
-
-
-@pytest.fixture
-def opened(no_socket_left: None) -> Iterator[Open]:
-    """Open channels, and close them in the end."""
-    channels: list[Channel] = []
-
-    def channel(route: Route, *, connecting: float = CONNECTING, bound: int = BOUND) -> Method:
-        channels.append(Channel(route, connecting=connecting, bound=bound))
-        return channels[-1].method("/test/Echo", bytes)
-
-    yield channel
-    for each in channels:
-        each.close()

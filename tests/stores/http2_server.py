@@ -20,8 +20,8 @@ from etcd_watcher.stores.http2_session import MESSAGE_HEAD
 from etcd_watcher.stores.rpc import Channel, Method, RpcError, StatusCode
 
 __all__ = [
-    "BOUND", "CONNECTING", "ECHO", "GRPC", "LARGE", "PATIENCE", "SILENT", "Asked", "Open", "Peer",
-    "Script", "channel_of", "ended", "failure", "goodbye", "greeted", "message", "numbered", "serving", "told",
+    "BOUND", "CONNECTING", "ECHO", "GRPC", "LARGE", "PATIENCE", "SILENT", "Asked", "Contexts", "Open",
+    "Peer", "Script", "channel_of", "ended", "failure", "goodbye", "greeted", "message", "numbered", "serving", "told",
 ]  # fmt: skip
 
 PATIENCE = 20.0
@@ -187,6 +187,9 @@ Script = Callable[[Peer], None]
 
 Open = Callable[..., Method]
 """Gives a method of a server by the way there: the fixture `opened`."""
+
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+"""A server's, and its clients': the fixture `contexts`."""
 
 
 @contextmanager

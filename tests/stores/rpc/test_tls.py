@@ -5,10 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,7 +22,7 @@ from tests.stores.http2_server import (
     ECHO,
     GRPC,
     PATIENCE,
-    SILENT,
+    Contexts,
     Open,
     Peer,
     channel_of,
@@ -37,25 +35,10 @@ from tests.stores.http2_server import (
 )  # fmt: skip
 from tests.threads import in_thread
 
-pytestmark = pytest.mark.usefixtures("no_socket_left")
-
 LARGE = 1_400_000
 """Bytes of a value; etcd takes requests of 1.5 MiB."""
 
 UNSENT = (StatusCode.UNAVAILABLE, False)
-
-
-@pytest.fixture(scope="module")
-def secure() -> Iterator[LocalEtcd]:
-    with LocalEtcd(version="3.5", tls=True) as etcd:
-        yield etcd
-
-
-@pytest.fixture(scope="module")
-def exclusive() -> Iterator[LocalEtcd]:
-    """One that wants to see a client's certificate."""
-    with LocalEtcd(version="3.5", tls=True, client_cert=True) as etcd:
-        yield etcd
 
 
 def way_to(server: LocalEtcd, credentials: Credentials, host: str | None = None) -> Route:
@@ -152,21 +135,6 @@ def test_a_server_that_wants_a_certificate_says_so(
 # A server of our own.
 
 
-@pytest.fixture
-def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's, and the client's."""
-    Certificates().write(tmp_path)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
-    server.set_alpn_protocols(["h2"])
-    client = tls_context(Credentials(ca_cert=str(tmp_path / "ca.pem")))
-    client.set_alpn_protocols(["h2"])
-    return server, client
-
-
-Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
-
-
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_much_goes_both_ways(opened: Open, contexts: Contexts, version: ssl.TLSVersion) -> None:
     server, client = contexts
@@ -232,16 +200,3 @@ def test_a_byte_that_was_changed_on_the_way_ends_the_connection(
         method = opened(route._replace(context=client))
         assert told(failure(method, b"", timeout=PATIENCE)) == (StatusCode.UNAVAILABLE, True)
         channel_of(method).close()
-
-
-def test_closing_ends_all_within_tls(opened: Open, contexts: Contexts) -> None:
-    server, client = contexts
-    with serving(SILENT, tls=server) as route:
-        method = opened(route._replace(context=client))
-        calls = [method.begin(b"") for _ in range(4)]
-        reading = [in_thread(each.read) for each in calls]
-        channel_of(method).close()
-        for each in reading:
-            error = ended(*each)
-            assert isinstance(error, RpcError)
-            assert told(error) == (StatusCode.CANCELLED, True)

@@ -89,7 +89,7 @@ class Player:
         return True
 
 
-@pytest.mark.usefixtures("no_socket_left", "eager_threads")
+@pytest.mark.usefixtures("eager_threads")
 def test_nobody_waits_for_ever_or_gets_anothers_answer_whatever_happens(opened: Open) -> None:
     calls: list[Call] = []
     with serving(*[fickle] * 10_000) as route:

@@ -1,0 +1,92 @@
+"""Calls whose time is up, and servers that give no sign of life."""
+
+from __future__ import annotations
+
+import pytest
+
+from etcd_watcher.stores import http2
+from etcd_watcher.stores import http2_frames as h2
+from etcd_watcher.stores.rpc import StatusCode
+from tests.stores.http2_server import (
+    PATIENCE,
+    SILENT,
+    Open,
+    Peer,
+    channel_of,
+    failure,
+    greeted,
+    message,
+    serving,
+    told,
+)  # fmt: skip
+
+
+def test_a_call_whose_time_is_up_is_cancelled_at_the_server(opened: Open) -> None:
+    peers: list[Peer] = []
+
+    def script(peer: Peer) -> None:
+        peers.append(peer)
+        peer.request()
+        peer.take_until(h2.RST_STREAM)
+        peer.send(h2.frame(h2.DATA, 0, 1, message(b"too late")))
+        peer.echo()
+
+    with serving(greeted(script)) as route:
+        method = opened(route)
+        assert told(failure(method, b"", timeout=0.1)) == (StatusCode.DEADLINE_EXCEEDED, True)
+        assert method(b"next", timeout=PATIENCE) == b"next"
+        channel_of(method).close()
+    assert peers[0].reset == {1}
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for signs of life after a moment."""
+    monkeypatch.setattr(http2, "QUIET", 0.1)
+    monkeypatch.setattr(http2, "SELDOM", 0.1)
+    monkeypatch.setattr(http2, "SIGN_OF_LIFE", 0.3)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("seldom", [0.1, 10 * PATIENCE])
+def test_a_server_that_gives_no_sign_of_life_is_lost(
+    opened: Open, seldom: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http2, "SELDOM", seldom)  # the first is asked for as soon as it is quiet
+    with serving(SILENT) as route:
+        method = opened(route)
+        error = failure(method, b"")
+        assert told(error) == (StatusCode.UNAVAILABLE, True)
+        assert "sign of life" in error.details
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_server_that_only_says_that_it_lives_is_waited_for(opened: Open) -> None:
+    def script(peer: Peer) -> None:
+        number = peer.request().number
+        for _ in range(5):
+            content = peer.take_until(h2.PING)[3]
+            peer.send(h2.frame(h2.PING, h2.ACK, 0, content))
+        peer.answer(number, b"at last")
+        peer.drain()
+
+    with serving(greeted(script)) as route:
+        method = opened(route)
+        assert method(b"") == b"at last"
+        channel_of(method).close()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_server_that_says_anything_lives(opened: Open) -> None:
+    def script(peer: Peer) -> None:
+        number = peer.request().number
+        for _ in range(5):
+            peer.take_until(h2.PING)
+            peer.send(h2.frame(h2.SETTINGS))
+        peer.answer(number, b"at last")
+        peer.drain()
+
+    with serving(greeted(script)) as route:
+        method = opened(route)
+        assert method(b"") == b"at last"
+        channel_of(method).close()
