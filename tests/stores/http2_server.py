@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,14 +18,12 @@ from etcd_watcher.stores import http2_frames as h2
 from etcd_watcher.stores.http2_link import Route
 from etcd_watcher.stores.http2_session import MESSAGE_HEAD
 from etcd_watcher.stores.rpc import Channel, Method, RpcError, StatusCode
+from tests.scripted import PATIENCE, scripted
 
 __all__ = [
     "BOUND", "CONNECTING", "ECHO", "GRPC", "LARGE", "PATIENCE", "SILENT", "Asked", "Contexts", "Open",
     "Peer", "Script", "channel_of", "ended", "failure", "goodbye", "greeted", "message", "numbered", "serving", "told",
 ]  # fmt: skip
-
-PATIENCE = 20.0
-"""Seconds after which something that should have happened never will."""
 
 CONNECTING = 10.0
 
@@ -194,50 +192,13 @@ Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 
 @contextmanager
 def serving(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Route]:
-    """Run a script for each connection, in the order in which they come, and give the way there.
+    """Run a script for each connection, as `scripted` does, and give the way there."""
 
-    What a script raises fails the test.
-    """
-    failures: list[BaseException] = []
-    wires: list[socket.socket] = []
+    def run(script: Script, wire: Any) -> None:
+        script(Peer(wire))
 
-    def run(script: Script, wire: socket.socket) -> None:
-        try:
-            with wire if tls is None else tls.wrap_socket(wire, server_side=True) as talk:
-                script(Peer(talk))
-        except BaseException as error:  # noqa: BLE001 - the test is told
-            failures.append(error)
-
-    def accept() -> None:
-        for script in scripts:
-            try:
-                wire, _ = listener.accept()
-            except OSError:
-                return
-            wire.settimeout(PATIENCE)
-            wires.append(wire)
-            threads.append(threading.Thread(target=run, args=(script, wire)))
-            threads[-1].start()
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    threads = [threading.Thread(target=accept)]
-    threads[0].start()
-    try:
-        yield Route("127.0.0.1", listener.getsockname()[1], None, None)
-    except BaseException:
-        for wire in wires:
-            with suppress(OSError):
-                wire.shutdown(socket.SHUT_RDWR)
-        raise
-    finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for thread in threads:
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
-    for failure in failures:
-        raise failure
+    with scripted([partial(run, script) for script in scripts], tls) as port:
+        yield Route("127.0.0.1", port, None, None)
 
 
 def channel_of(method: Method) -> Channel:

@@ -17,6 +17,7 @@ from etcd_watcher.stores.v2 import V2Store
 from etcd_watcher.stores.v2_http import Connection, Reply, Silence
 from etcd_watcher.stores.v2_watch import V2Watch
 from etcd_watcher.stores.v2_wire import Interrupted, TransportFailed, Waker
+from tests.scripted import scripted
 
 TIMEOUT = 20.0
 
@@ -25,33 +26,9 @@ Script = Callable[[socket.socket], None]
 
 @contextmanager
 def serving(*scripts: Script) -> Iterator[str]:
-    """Run a script for each connection, in the order in which they come, and give the URL."""
-
-    def run(script: Script, wire: socket.socket) -> None:
-        wire.settimeout(TIMEOUT)
-        with wire:
-            script(wire)
-
-    def accept() -> None:
-        for script in scripts:
-            try:
-                wire, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=run, args=(script, wire)))
-            threads[-1].start()
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    threads = [threading.Thread(target=accept)]
-    threads[0].start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for thread in threads:
-            thread.join(TIMEOUT)
-            assert not thread.is_alive()
+    """Run a script for each connection, as `scripted` does, and give the URL."""
+    with scripted(scripts) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def take_requests(wire: socket.socket, count: int = 1) -> bytes:

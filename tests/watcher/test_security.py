@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from etcd_watcher import ConnectionFailed, LocalEtcd, RequestRejected, Watcher
 from etcd_watcher.local import Certificates
 from tests.clock import sooner_than
+from tests.scripted import scripted
 from tests.watcher.conftest import News
 
 Told = Callable[..., str]
@@ -204,26 +206,17 @@ def test_a_key_that_a_user_may_not_read_is_refused_and_the_others_go_on(
 # Proxies.
 
 
+def refuse(wire: socket.socket) -> None:
+    with suppress(OSError):
+        wire.recv(65536)
+        wire.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+
 @pytest.fixture
 def proxy() -> Iterator[str]:
     """One that refuses everything, at a URL with a password."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def refuse() -> None:
-            try:
-                while True:
-                    caller, _ = listening.accept()
-                    with caller:
-                        caller.recv(65536)
-                        caller.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-            except OSError:
-                pass
-
-        thread = threading.Thread(target=refuse, daemon=True)
-        thread.start()
-        yield f"http://me:hunter2@127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join()
+    with scripted(itertools.repeat(refuse)) as port:
+        yield f"http://me:hunter2@127.0.0.1:{port}"
 
 
 def test_a_proxy_is_not_asked_for_this_machine(
