@@ -1,4 +1,4 @@
-"""Real etcd servers for all tests, and a look at what a test leaves behind."""
+"""Real etcd servers for all tests, a store in memory, and a look at what a test leaves behind."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
+from etcd_watcher import Watcher
 from etcd_watcher.errors import NoBinary
 from etcd_watcher.local import LocalEtcd
 from etcd_watcher.local.binary import find_binary
+from tests.fake_store import PATIENCE, FakeStore
+from tests.threads import threads_left
 
 # A drawn example may take as long as a busy machine needs. (The environments for tests/compat have no
 # hypothesis.)
@@ -90,6 +93,20 @@ def any_etcd(any_version: str, request: pytest.FixtureRequest) -> LocalEtcd:
 def fresh_key() -> str:
     """A key that no other test uses, to be the test's prefix on a shared server."""
     return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    """A store in memory, where a test does not need etcd."""
+    return FakeStore()
+
+
+@pytest.fixture
+def watcher(store: FakeStore) -> Iterator[Watcher]:
+    """A watcher of that store."""
+    with Watcher(store, request_timeout=PATIENCE) as made:
+        yield made
+    assert threads_left() == []
 
 
 @pytest.fixture

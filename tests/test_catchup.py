@@ -58,11 +58,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
 def opened(store: FakeStore) -> Iterator[Callable[..., Watcher]]:
     """Open watchers on the store, and close them in the end."""
     watchers: list[Watcher] = []

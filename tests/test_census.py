@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from etcd_watcher import Event, Gap, Watcher
@@ -19,13 +17,6 @@ def store() -> FakeStore:
     for key in ("k1", "k2", "k3", "x"):
         store.commit((key, "before"))
     return store
-
-
-@pytest.fixture
-def watcher(store: FakeStore) -> Iterator[Watcher]:
-    with Watcher(store) as made:
-        yield made
-    assert threads_left() == []
 
 
 def known(watcher: Watcher) -> list[bytes]:

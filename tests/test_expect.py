@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,15 +23,9 @@ SOON = 0.02
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
-def watcher(store: FakeStore) -> Iterator[Watcher]:
-    with Watcher(store, request_timeout=PATIENCE) as watcher:
-        watcher.add_key("", prefix=True)
-        yield watcher
+def watcher(watcher: Watcher) -> Watcher:
+    watcher.add_key("", prefix=True)
+    return watcher
 
 
 def expire(store: FakeStore, key: str) -> None:

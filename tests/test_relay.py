@@ -34,18 +34,6 @@ def a_busy_machine_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailbox_module, "SLOW", 1e9)
 
 
-@pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
-def watcher(store: FakeStore) -> Iterator[Watcher]:
-    with Watcher(store) as watcher:
-        yield watcher
-    assert threads_left() == []
-
-
 def pool_of(watcher: Watcher) -> WorkerPool:
     pool = watcher._demux.pool
     assert isinstance(pool, WorkerPool)

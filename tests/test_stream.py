@@ -31,11 +31,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
 def watcher(store: FakeStore) -> Iterator[Watcher]:
     with Watcher(store, journal_events=10) as watcher:
         yield watcher

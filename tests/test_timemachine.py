@@ -51,17 +51,6 @@ class World:
         return {} if known is None else self.states[known]
 
 
-@pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
-def watcher(store: FakeStore) -> Iterator[Watcher]:
-    with Watcher(store, request_timeout=PATIENCE) as watcher:
-        yield watcher
-
-
 def same(moment: Moment, expected: dict[str, str], slash: str = "") -> bool:
     return dict(moment) == {slash + key: value for key, value in expected.items()}
 

@@ -14,17 +14,6 @@ from tests.fake_store import PATIENCE, FakeStore
 from tests.threads import in_thread, interrupted
 
 
-@pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
-def watcher(store: FakeStore) -> Iterator[Watcher]:
-    with Watcher(store, request_timeout=PATIENCE) as watcher:
-        yield watcher
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask a server that is away again at once."""

@@ -12,11 +12,6 @@ from tests.feed.core import Core
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
 def core(store: FakeStore) -> Iterator[Core]:
     core = Core(store)
     yield core

@@ -136,11 +136,6 @@ def test_what_the_reader_takes_the_schema_takes_too(record: Record, data: st.Dat
 # Whole files.
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "lesson.jsonl"
-
-
 EVERY_KIND: list[Record] = [
     event(2, "nokia", "hello"),
     event(3, b"\xff\x00", b"\xfe"),

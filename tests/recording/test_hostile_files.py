@@ -25,11 +25,6 @@ def without(name: str) -> bytes:
     return json.dumps({key: value for key, value in PUT.items() if key != name}).encode() + b"\n"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "lesson.jsonl"
-
-
 GAP = {"time": 1, "type": "GAP", "first": 5, "last": 4, "reason": "r"}
 STATUS = {"time": 1, "type": "STATUS", "state": "well", "endpoint": "", "reason": "", "since": 1}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,20 +19,9 @@ from tests.recording.test_format import LINE
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
-def watcher(store: FakeStore) -> Iterator[Watcher]:
-    with Watcher(store, request_timeout=PATIENCE) as watcher:
-        watcher.add_key(["a", "b"])
-        yield watcher
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "lesson.jsonl"
+def watcher(watcher: Watcher) -> Watcher:
+    watcher.add_key(["a", "b"])
+    return watcher
 
 
 def told(path: Path) -> list[tuple[int, str, str | None]]:

@@ -25,11 +25,6 @@ Make = Callable[..., Watcher]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "lesson.jsonl"
-
-
-@pytest.fixture
 def play(path: Path) -> Iterator[Callable[..., Watcher]]:
     """Make a watcher of some records, which came one second after the other."""
     made: list[Watcher] = []
