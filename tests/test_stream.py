@@ -12,22 +12,16 @@ from typing import Any
 import pytest
 
 from etcd_watcher import Event, Watcher
-from etcd_watcher import catchup as catchup_module
-from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.stream import EventStream, Signal
 from tests.fake_store import PATIENCE, FakeStore
+from tests.lagging import lag_early
 from tests.threads import in_thread, interrupted, threads_left
-
-BOUND = 4
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have mailboxes lag early, and catch up in small steps."""
-    monkeypatch.setattr(mailbox_module, "MAILBOX_EVENTS", BOUND)
-    monkeypatch.setattr(catchup_module, "CHUNK", 3)
-    monkeypatch.setattr(catchup_module, "RETRY", 0.01)
+    lag_early(monkeypatch)
 
 
 @pytest.fixture

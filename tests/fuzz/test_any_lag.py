@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from etcd_watcher import Event, Watcher
 from etcd_watcher import backoff as backoff_module
 from etcd_watcher import catchup as catchup_module
-from etcd_watcher import mailbox as mailbox_module
 from etcd_watcher.errors import ConnectionFailed
 from etcd_watcher.keys import KeyRange
 from tests.fake_store import PATIENCE, FakeStore
 from tests.fuzz.depth import drawn, patient
+from tests.lagging import lag_early
 
 MOMENT = 0.003
 """Seconds in which a reader has all that there is for it."""
@@ -84,9 +84,8 @@ class Reader:
 
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have mailboxes lag early, and catch up in small steps."""
-    monkeypatch.setattr(mailbox_module, "MAILBOX_EVENTS", 4)
-    monkeypatch.setattr(catchup_module, "CHUNK", 3)
+    """Have mailboxes lag early, and all be tried again at once."""
+    lag_early(monkeypatch)
     monkeypatch.setattr(catchup_module, "RETRY", 0.001)
     monkeypatch.setattr(backoff_module, "FIRST_BACKOFF", 0.001)
     monkeypatch.setattr(backoff_module, "LAST_BACKOFF", 0.01)
