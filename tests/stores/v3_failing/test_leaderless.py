@@ -16,11 +16,7 @@ from etcd_watcher.stores.rpc import RpcError, StatusCode
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection, RequestFailed
 from etcd_watcher.stores.v3_requests import ELECTION, LEADERLESS
-from tests.stores.v3_failing import Scripted, always
-from tests.stores.v3_failing import store as store  # noqa: PLC0414 - a fixture
-from tests.stores.v3_failing import two as two  # noqa: PLC0414 - a fixture
-
-TIMEOUT = 10.0
+from tests.stores.v3_failing.failures import TIMEOUT, Scripted, always
 
 AMPLE = 60.0
 """Seconds for requests that get their answer elsewhere, however slow that is."""

@@ -1,23 +1,17 @@
-"""Servers that fail, or say what a failing one would, at a chosen moment."""
+"""Calls that fail, or say what a failing server would, at a chosen moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from etcd_watcher.endpoints import Credentials
-from etcd_watcher.local import LocalEtcd
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_connection import Connection
 
-
-@pytest.fixture
-def store(etcd: LocalEtcd) -> Iterator[V3Store]:
-    with closing(V3Store([etcd.url, etcd.url], credentials=Credentials())) as made:
-        yield made
+TIMEOUT = 10.0
 
 
 class Scripted:
@@ -46,9 +40,20 @@ def always(connection: Connection, failure: Exception) -> Callable[..., Any]:
     return call
 
 
-@pytest.fixture
-def two(etcd: LocalEtcd) -> Iterator[V3Store]:
-    """Give a store of two names of the same server."""
-    other = etcd.url.replace("127.0.0.1", "localhost")
-    with closing(V3Store([etcd.url, other], credentials=Credentials())) as made:
-        yield made
+def begun(
+    store: V3Store, monkeypatch: pytest.MonkeyPatch, name: str, *, soon: bool = False
+) -> threading.Event:
+    """Tell when a request of a kind is on its way, or is to be soon."""
+    sent = threading.Event()
+    calls = store.connection().calls
+    given = calls[name]
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if soon:
+            sent.set()
+        call = given.begin(*arguments, **options)
+        sent.set()
+        return call.result()
+
+    monkeypatch.setitem(calls, name, call)
+    return sent
