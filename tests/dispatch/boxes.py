@@ -61,6 +61,21 @@ class Blocked:
         return self.begun.acquire(timeout=PATIENCE)
 
 
+def blocking(
+    pool: WorkerPool,
+    callback: Blocked,
+    *revisions: int,
+    name: str = "blocked",
+    slow: bool = False,
+) -> Box:
+    """Give a mailbox whose callback has begun, and does not return."""
+    box = Box(pool, callback, name)
+    box.mailbox.slow = slow
+    box.put(*revisions)
+    assert callback.has_begun()
+    return box
+
+
 def workers_of(pool: WorkerPool) -> list[threading.Thread]:
     with pool._work:
         return [each for each in pool._workers if each.is_alive()]

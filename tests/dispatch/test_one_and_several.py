@@ -11,7 +11,7 @@ import pytest
 from etcd_watcher import dispatch
 from etcd_watcher.dispatch import MAX_WORKERS, WorkerPool
 from etcd_watcher.event import Event
-from tests.dispatch.boxes import Blocked, Box, comes_true, workers_of
+from tests.dispatch.boxes import Blocked, Box, blocking, comes_true, workers_of
 from tests.fake_store import PATIENCE
 
 
@@ -83,9 +83,7 @@ def test_scheduling_what_is_scheduled_already_calls_nobody_twice(
     pool: WorkerPool, blocked: Callable[[], Blocked]
 ) -> None:
     callback = blocked()
-    box = Box(pool, callback)
-    box.put(1)
-    assert callback.has_begun()
+    box = blocking(pool, callback, 1)
     for _ in range(10):
         pool.schedule([box.mailbox, box.mailbox])
     callback.go_on.set()
@@ -97,9 +95,8 @@ def test_one_blocked_callback_does_not_delay_the_others(
     pool: WorkerPool, blocked: Callable[[], Blocked]
 ) -> None:
     callback, told = blocked(), threading.Semaphore(0)
-    Box(pool, callback, "blocked").put(1)
+    blocking(pool, callback, 1)
     others = [Box(pool, lambda _: told.release(), f"box {number}") for number in range(50)]
-    assert callback.has_begun()
     for revision in range(2, 12):
         for box in others:
             box.put(revision)
@@ -160,19 +157,12 @@ def test_a_slow_mailbox_that_takes_the_one_who_looks_on_leaves_another_to_look(
     monkeypatch.setattr(dispatch, "IDLE_LIFE", 3 * PATIENCE)
     holds_the_turn, first_slow, second_slow = blocked(), blocked(), blocked()
     told = threading.Event()
-    slow = Box(pool, first_slow, "slow")
-    slow.mailbox.slow = True
-    slow.put(1)
-    assert first_slow.has_begun()
-    Box(pool, holds_the_turn, "holds the turn").put(1)
-    assert holds_the_turn.has_begun()
+    slow = blocking(pool, first_slow, 1, name="slow", slow=True)
+    blocking(pool, holds_the_turn, 1, name="holds the turn")
     Box(pool, lambda _: told.set(), "waits").put(1)
     assert comes_true(lambda: pool._looking or told.is_set(), pool)
     first_slow.go_on.set()  # its worker becomes idle behind the one who looks on
     assert comes_true(lambda: not slow.mailbox.scheduled, pool)
-    another = Box(pool, second_slow, "another slow one")
-    another.mailbox.slow = True
-    another.put(1)
-    assert second_slow.has_begun()
+    blocking(pool, second_slow, 1, name="another slow one", slow=True)
     assert told.wait(PATIENCE)
     assert not holds_the_turn.ended.is_set()

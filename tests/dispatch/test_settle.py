@@ -11,7 +11,7 @@ import pytest
 from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.event import Event
 from etcd_watcher.mailbox import Mailbox
-from tests.dispatch.boxes import Blocked, Box, comes_true
+from tests.dispatch.boxes import Blocked, Box, blocking, comes_true
 from tests.fake_store import PATIENCE
 
 
@@ -19,9 +19,7 @@ def test_settling_waits_for_the_callback_to_return(
     pool: WorkerPool, blocked: Callable[[], Blocked]
 ) -> None:
     callback = blocked()
-    box = Box(pool, callback)
-    box.put(5)
-    assert callback.has_begun()
+    box = blocking(pool, callback, 5)
     assert pool.settle(5, 0.01) == [box.mailbox]
     assert pool.settle(4, 0.0) == []
     threading.Thread(target=callback.go_on.set).start()
@@ -69,8 +67,7 @@ def test_a_callback_that_settles_waits_for_the_others(
         ended.append(other.ended.is_set() and not late)
         done.set()
 
-    Box(pool, other, "other").put(9)
-    assert other.has_begun()
+    blocking(pool, other, 9, name="other")
     Box(pool, callback).put(9)
     assert comes_true(lambda: pool._awaited, pool)
     other.go_on.set()
@@ -105,8 +102,7 @@ def test_one_who_is_no_callback_waits_for_a_callback_that_settles(
         pool.settle(9, PATIENCE)
         settled.set()
 
-    Box(pool, other, "other").put(9)
-    assert other.has_begun()
+    blocking(pool, other, 9, name="other")
     settles = Box(pool, callback, "settles")
     settles.put(5)
     assert comes_true(lambda: pool._settling, pool)

@@ -12,7 +12,7 @@ from etcd_watcher import dispatch
 from etcd_watcher.dispatch import MAX_WORKERS, STAYING, WorkerPool
 from etcd_watcher.event import Event
 from etcd_watcher.mailbox import Mailbox
-from tests.dispatch.boxes import Blocked, Box, comes_true, workers_of
+from tests.dispatch.boxes import Blocked, Box, blocking, comes_true, workers_of
 from tests.fake_store import PATIENCE
 
 
@@ -67,9 +67,7 @@ def test_closing_waits_for_a_callback_under_way_and_starts_no_other(
     blocked: Callable[[], Blocked],
 ) -> None:
     pool, callback = WorkerPool(), blocked()
-    box = Box(pool, callback)
-    box.put(1, 2, 3)
-    assert callback.has_begun()
+    box = blocking(pool, callback, 1, 2, 3)
     closing = threading.Thread(target=pool.close, args=(PATIENCE,))
     closing.start()
     assert comes_true(lambda: pool._closed, pool)
@@ -84,8 +82,7 @@ def test_closing_waits_for_a_callback_under_way_and_starts_no_other(
 
 def test_closing_does_not_wait_for_ever(blocked: Callable[[], Blocked]) -> None:
     pool, callback = WorkerPool(), blocked()
-    Box(pool, callback).put(1)
-    assert callback.has_begun()
+    blocking(pool, callback, 1)
     pool.close(0.01)
     assert not callback.ended.is_set()
     (worker,) = workers_of(pool)
@@ -110,9 +107,7 @@ def test_a_callback_may_close_the_pool() -> None:
 
 def test_closing_ends_those_who_wait(blocked: Callable[[], Blocked]) -> None:
     pool, callback = WorkerPool(), blocked()
-    box = Box(pool, callback)
-    box.put(1)
-    assert callback.has_begun()
+    box = blocking(pool, callback, 1)
     results: list[list[Mailbox]] = []
     waiting = threading.Thread(target=lambda: results.append(pool.settle(1, PATIENCE)))
     waiting.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -14,23 +13,24 @@ from tests.dispatch.boxes import Box, comes_true
 from tests.fake_store import PATIENCE
 
 
-class Lagging(Box):
-    def __init__(self, pool: WorkerPool, refill: Callable[[Mailbox], None]) -> None:
-        super().__init__(pool, print, "Luis")
-        self.mailbox._refill = refill  # type: ignore[assignment]  # its argument has no name
-        self.mailbox.lag_from = 1
+def lose_the_way_back(pool: WorkerPool, error: Exception) -> None:
+    """Have the mailbox of Luis lag, and its way back fail, which closes it."""
+
+    def refill(_: Mailbox) -> None:
+        raise error
+
+    box = Box(pool, print, "Luis")
+    box.mailbox._refill = refill  # type: ignore[assignment]  # its argument has no name
+    box.mailbox.lag_from = 1
+    box.put()
+    assert comes_true(lambda: not box.mailbox.scheduled, pool)
+    assert box.mailbox.closed
 
 
 def test_a_mailbox_whose_way_back_is_gone_is_closed_and_logged(
     pool: WorkerPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refill(_: Mailbox) -> None:
-        raise ConnectionFailed("gone")
-
-    box = Lagging(pool, refill)
-    box.put()
-    assert comes_true(lambda: not box.mailbox.scheduled, pool)
-    assert box.mailbox.closed
+    lose_the_way_back(pool, ConnectionFailed("gone"))
     assert "'Luis' gets no more events" in caplog.text
     assert pool.settle(9, PATIENCE) == []
 
@@ -38,26 +38,14 @@ def test_a_mailbox_whose_way_back_is_gone_is_closed_and_logged(
 def test_a_mailbox_whose_watcher_is_closed_ends_without_a_word(
     pool: WorkerPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refill(_: Mailbox) -> None:
-        raise StoreClosed("closed")
-
-    box = Lagging(pool, refill)
-    box.put()
-    assert comes_true(lambda: not box.mailbox.scheduled, pool)
-    assert box.mailbox.closed
+    lose_the_way_back(pool, StoreClosed("closed"))
     assert caplog.records == []
 
 
 def test_a_defect_on_the_way_back_ends_that_mailbox_and_no_worker(
     pool: WorkerPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refill(_: Mailbox) -> None:
-        raise ZeroDivisionError("a defect")
-
-    box = Lagging(pool, refill)
-    box.put()
-    assert comes_true(lambda: not box.mailbox.scheduled, pool)
-    assert box.mailbox.closed
+    lose_the_way_back(pool, ZeroDivisionError("a defect"))
     assert "ZeroDivisionError: a defect" in caplog.text
     told = threading.Event()
     Box(pool, lambda _: told.set()).put(1)

@@ -11,6 +11,8 @@ from etcd_watcher.event import Gap, Status
 from tests.fake_store import PATIENCE, FakeStore
 from tests.feed.core import LOST, A, B, C, Core
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def lose_history(core: Core, *changes: tuple[str, str | None]) -> None:
     """Have changes made and forgotten while the connection is away."""
@@ -22,14 +24,19 @@ def lose_history(core: Core, *changes: tuple[str, str | None]) -> None:
     watch.push(LOST)
 
 
-@pytest.mark.usefixtures("quick")
+def recover(core: Core, *changes: tuple[str, str | None]) -> None:
+    """Lose history, and wait until that is told and over."""
+    gaps = len(core.gaps())
+    lose_history(core, *changes)
+    core.wait_until(lambda: len(core.gaps()) > gaps)
+    core.wait_complete()
+
+
 def test_lost_history_is_a_gap_followed_by_the_true_values(core: Core) -> None:
     core.cover(A, B, C)
     core.store.commit(("a", "1"), ("b", "1"), ("c", "1"))
     core.wait_complete()
-    lose_history(core, ("a", "2"), ("a", "3"), ("b", None), ("x", "1"))
-    core.store.wait_until(lambda: core.store.calls["snapshot"])
-    core.wait_complete()
+    recover(core, ("a", "2"), ("a", "3"), ("b", None), ("x", "1"))
     core.store.commit(("a", "4"))
     core.wait_complete()
     records = [each for each in core.journal if not isinstance(each, Status)]
@@ -40,53 +47,38 @@ def test_lost_history_is_a_gap_followed_by_the_true_values(core: Core) -> None:
     assert [each.synthetic for each in core.journal.events()] == [False] * 3 + [True] * 2 + [False]
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_gap_without_a_change_of_ours_is_still_told(core: Core) -> None:
     core.cover(A)
-    lose_history(core, ("x", "1"), ("x", "2"))
-    core.wait_until(core.gaps)
-    core.wait_complete()
+    recover(core, ("x", "1"), ("x", "2"))
     assert core.told() == []
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_resync_that_fails_is_tried_again_and_tells_one_gap(core: Core) -> None:
     core.cover(A)
     core.store.fail_next("snapshot", LOST, Compacted(3), LOST)
-    lose_history(core, ("a", "1"), ("a", "2"))
-    core.wait_until(core.gaps)
-    core.wait_complete()
+    recover(core, ("a", "1"), ("a", "2"))
     assert core.told() == [(3, "a", "2")]
     assert len(core.gaps()) == 1
     assert core.store.calls["snapshot"] == 4
 
 
-@pytest.mark.usefixtures("quick")
 def test_two_losses_are_two_gaps_that_do_not_overlap(core: Core) -> None:
     core.cover(A)
-    lose_history(core, ("a", "1"), ("a", "2"))
-    core.wait_until(core.gaps)
-    core.wait_complete()
+    recover(core, ("a", "1"), ("a", "2"))
     core.store.watch_number(3)
-    lose_history(core, ("a", "3"), ("a", "4"))
-    core.wait_until(lambda: len(core.gaps()) == 2)
-    core.wait_complete()
+    recover(core, ("a", "3"), ("a", "4"))
     first, second = core.gaps()
     assert (first.first, first.last, second.first, second.last) == (2, 2, 4, 4)
     assert core.told() == [(3, "a", "2"), (5, "a", "4")]
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_resync_that_is_refused_is_tried_again(core: Core) -> None:
     core.cover(A)
     core.store.fail_next("snapshot", RequestRejected("no permission to read"))
-    lose_history(core, ("a", "1"), ("a", "2"))
-    core.wait_until(core.gaps)
-    core.wait_complete()
+    recover(core, ("a", "1"), ("a", "2"))
     assert core.told() == [(3, "a", "2")]
 
 
-@pytest.mark.usefixtures("quick")
 def test_closing_during_a_resync_ends_it_without_a_word(
     store: FakeStore, caplog: pytest.LogCaptureFixture
 ) -> None:
