@@ -35,7 +35,7 @@ from etcd_watcher.stores.v3_events import key_value
 from etcd_watcher.stores.v3_history import WATCHERS, Segments
 from etcd_watcher.stores.v3_login import Login
 from etcd_watcher.stores.v3_outbox import range_end
-from etcd_watcher.stores.v3_past import MEMBER_ANSWER, Past, is_proxy
+from etcd_watcher.stores.v3_past import Past, is_proxy
 from etcd_watcher.stores.v3_requests import Requests
 from etcd_watcher.stores.v3_segments import Plan
 from etcd_watcher.stores.v3_version import forgets_deletions, progress_is_barrier
@@ -97,7 +97,7 @@ class V3Store:
         self.history_copy_bytes = history_copy_bytes
         self._requests = Requests(self.endpoints, self._connect)
         self._copies = Room()
-        self._past = Past(self._connect, (self._copy, self._segments), self._cluster)
+        self._past = Past(self._connect, (self._copy, self._segments), self.connection)
 
     @property
     def endpoint(self) -> str:
@@ -371,14 +371,6 @@ class V3Store:
         if len(parts) != 1:
             return None
         return self._past.read(self._requests.in_turn(), parts[0], first, last)
-
-    def _cluster(self, endpoint: str) -> int:
-        connection = self.connection()
-        with suppress(EtcdWatcherError):
-            if connection.endpoint == endpoint:  # else another is in use by now
-                status = connection.call("status", wire.StatusRequest(), MEMBER_ANSWER)
-                return int(status.header.cluster_id)
-        return 0
 
     def _copy(
         self, connection: Connection, scope: KeyRange, first: int, last: int

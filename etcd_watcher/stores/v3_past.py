@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 
 from etcd_watcher.errors import ConnectionFailed, EtcdWatcherError, StoreClosed
 from etcd_watcher.event import Event
@@ -19,7 +20,7 @@ from etcd_watcher.stores.history import FAR
 from etcd_watcher.stores.v3_connection import Connection
 from etcd_watcher.stores.v3_lineage import Reading, tell
 
-__all__ = ["MEMBER_ANSWER", "Past", "is_proxy"]
+__all__ = ["Past", "is_proxy"]
 
 MEMBER_ANSWER = 0.5
 """Seconds that another member has to say that it is as far; one that takes longer is no help."""
@@ -38,20 +39,19 @@ class Past:
     ways : sequence of callables
         Ways to read a range on a connection from a first revision to a last one: each goes on where
         the one before it ended. One that gives None cannot.
-    cluster : callable
-        Gives the ID of the cluster that an endpoint in use is of, as that itself says; 0 where it
-        does not. Nobody else's word counts: it may be a stranger's.
+    in_use : callable
+        Gives the connection in use.
     """
 
     def __init__(
         self,
         connect: Callable[[str], Connection],
         ways: Sequence[Callable[[Connection, KeyRange, int, int], Reading | None]],
-        cluster: Callable[[str], int],
+        in_use: Callable[[], Connection],
     ) -> None:
         self._connect = connect
-        self._cluster = cluster
         self._ways = ways
+        self._in_use = in_use
         self._lock = threading.Lock()
         """Guards all below."""
         self.readers: set[Reading] = set()
@@ -91,13 +91,25 @@ class Past:
 
     def _find_member(self, own: str, others: Sequence[str], last: int) -> Connection | None:
         """Connect to the first other member that has the past up to a revision, if any has."""
-        cluster = self._cluster(own) if others else 0
+        cluster = self._cluster_of(own) if others else 0
         for endpoint in others if cluster else ():
             connection = self._connect(endpoint)
             if _is_as_far(connection, last, cluster):
                 return connection
             connection.close()
         return None
+
+    def _cluster_of(self, own: str) -> int:
+        """Give the ID of our endpoint's cluster, as that itself says; 0 where it does not.
+
+        Nobody else's word counts: it may be a stranger's.
+        """
+        connection = self._in_use()
+        with suppress(EtcdWatcherError):
+            if connection.endpoint == own:  # else another is in use by now
+                status = connection.call("status", wire.StatusRequest(), MEMBER_ANSWER)
+                return int(status.header.cluster_id)
+        return 0
 
     def _read_from(
         self, connection: Connection, scope: KeyRange, first: int, last: int
