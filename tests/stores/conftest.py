@@ -13,13 +13,22 @@ from etcd_watcher.stores.v3_database import DatabaseCopy
 from etcd_watcher.stores.v3_history import Segments
 from etcd_watcher.stores.v3_lineage import Reading
 from etcd_watcher.stores.v3_segments import Piece
-from tests.stores.v3_past import TIMEOUT
+from tests.conftest import present
+from tests.stores.v3_past import TIMEOUT, mixed, write
 
 
 @pytest.fixture
 def server(any_version: str) -> Iterator[LocalEtcd]:
     """A server of the test's own."""
     with LocalEtcd(version=any_version) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["3.4", "3.5"])
+def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
+    """A server with a long and mixed past, of the module's `REVISIONS`, which nobody changes."""
+    with LocalEtcd(version=present(request.param)) as made:
+        write(made, mixed(request.module.REVISIONS))
         yield made
 
 

@@ -52,6 +52,16 @@ def chunked(*chunks: str) -> bytes:
     return ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + "".join(parts)).encode()
 
 
+def answering(answer: bytes) -> Script:
+    """Answer one request so."""
+
+    def script(wire: socket.socket) -> None:
+        take_requests(wire)
+        wire.sendall(answer)
+
+    return script
+
+
 @contextmanager
 def connecting(url: str, *, patience: float = 0.05) -> Iterator[Connection]:
     waker = Waker()
@@ -112,12 +122,8 @@ def test_who_we_are_is_said_in_utf_8() -> None:
     ids=["ssh", "no status", "endless", "no chunk"],
 )
 def test_what_is_not_http_is_said_to_be_so(answer: bytes) -> None:
-    def script(wire: socket.socket) -> None:
-        take_requests(wire)
-        wire.sendall(answer)
-
     with (
-        serving(script) as url,
+        serving(answering(answer)) as url,
         connecting(url) as connection,
         pytest.raises(TransportFailed, match="not HTTP") as caught,
     ):
@@ -127,12 +133,8 @@ def test_what_is_not_http_is_said_to_be_so(answer: bytes) -> None:
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 2", chunked("half") + b"10\r\nof"])
 def test_an_answer_that_breaks_off_is_a_failure(answer: bytes) -> None:
-    def script(wire: socket.socket) -> None:
-        take_requests(wire)
-        wire.sendall(answer)
-
     with (
-        serving(script) as url,
+        serving(answering(answer)) as url,
         connecting(url) as connection,
         pytest.raises(TransportFailed, match="closed the connection"),
     ):
@@ -161,11 +163,7 @@ def test_a_connection_that_was_closed_while_idle_is_made_anew(method: str) -> No
         wire.close()
         closed.set()
 
-    def second(wire: socket.socket) -> None:
-        take_requests(wire)
-        wire.sendall(whole("two"))
-
-    with serving(first, second) as url, connecting(url) as connection:
+    with serving(first, answering(whole("two"))) as url, connecting(url) as connection:
         assert connection.exchange("GET", "/").data == b"one"
         assert closed.wait(TIMEOUT)
         assert connection.exchange(method, "/", None if method == "GET" else "").data == b"two"
@@ -177,10 +175,7 @@ def test_a_read_is_repeated_where_the_server_left_just_then_and_a_write_is_not()
         wire.sendall(whole("one"))
         take_requests(wire)
 
-    def answer(wire: socket.socket) -> None:
-        take_requests(wire)
-        wire.sendall(whole("two"))
-
+    answer = answering(whole("two"))
     with serving(leave, answer) as url, connecting(url) as connection:
         assert connection.exchange("GET", "/").data == b"one"
         assert connection.exchange("GET", "/").data == b"two"
@@ -279,11 +274,8 @@ def test_our_end_can_be_closed_and_the_answer_still_comes() -> None:
         assert not connection.busy
 
 
-def index_answer(wire: socket.socket) -> None:
-    """Answer the reads with which a watch opens."""
-    take_requests(wire)
-    body = '{"action":"get","node":{"dir":true}}'
-    wire.sendall(whole(body))
+index_answer = answering(whole('{"action":"get","node":{"dir":true}}'))
+"""Answers the reads with which a watch opens."""
 
 
 def change(index: int, newest: int) -> bytes:
@@ -326,12 +318,8 @@ def test_a_server_that_takes_a_next_request_for_our_goodbye_is_sent_one_at_a_tim
 
 
 def test_a_server_about_to_stop_ends_the_watch() -> None:
-    def polls(wire: socket.socket) -> None:
-        take_requests(wire)
-        wire.sendall(chunked(""))
-
     with (
-        serving(index_answer, polls) as url,
+        serving(index_answer, answering(chunked(""))) as url,
         watching(url) as watch,
         pytest.raises(ConnectionFailed, match="about to stop"),
     ):

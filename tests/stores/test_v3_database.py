@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_database import DatabaseCopy
 from etcd_watcher.stores.v3_history import Segments
 from etcd_watcher.stores.v3_response import CHANGE_BYTES
+from tests.stores.v3_copies import alter_copies
 from tests.stores.v3_past import (
     ALL,
     DENSE,
@@ -48,14 +49,6 @@ Connect = Callable[..., V3Store]
 
 UNKNOWN = {"raw_prev_value", "lease", "expired", "action"}
 """What is known of a deletion, or of a value before, from before the past alone."""
-
-
-@pytest.fixture(scope="module", params=["3.4", "3.5"])
-def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
-    """A server with a long and mixed past, which nobody changes."""
-    with LocalEtcd(version=request.param) as server:
-        write(server, mixed(REVISIONS))
-        yield server
 
 
 @pytest.fixture
@@ -271,22 +264,6 @@ def test_one_that_comes_too_slowly_is_given_up(
     assert by_watches(past, connect(past), ways)
 
 
-class Damaged:
-    """A copy that comes with something wrong."""
-
-    def __init__(self, call: Any, mend: Callable[[int, bytes], bytes]) -> None:
-        self._call = call
-        self._mend = mend
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-    def __iter__(self) -> Iterator[Any]:
-        for number, response in enumerate(self._call):
-            response.blob = self._mend(number, response.blob)
-            yield response
-
-
 DAMAGES: dict[str, Callable[[int, bytes], bytes]] = {
     "another byte": lambda number, blob: blob[:-1] + b"?" if number == 1 else blob,
     "too short": lambda number, blob: blob[:-1] if number == 1 else blob,
@@ -304,17 +281,10 @@ def test_a_copy_that_is_not_whole_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
     damage: str,
 ) -> None:
-    open_connection = V3Store._connect
+    def damaged(blobs: Iterable[bytes]) -> Iterator[bytes]:
+        return (DAMAGES[damage](number, blob) for number, blob in enumerate(blobs))
 
-    def damaging(store: V3Store, endpoint: str) -> Any:
-        connection = open_connection(store, endpoint)
-        ask = connection.database.begin
-        connection.database = SimpleNamespace(
-            begin=lambda *a, **k: Damaged(ask(*a, **k), DAMAGES[damage])
-        )
-        return connection
-
-    monkeypatch.setattr(V3Store, "_connect", damaging)
+    alter_copies(monkeypatch, damaged)
     assert by_watches(past, connect(past), ways)
 
 

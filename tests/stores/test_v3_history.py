@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -40,14 +40,6 @@ from tests.stores.v3_past import (
 REVISIONS = 8_000
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture(scope="module", params=["3.4", "3.5"])
-def past(request: pytest.FixtureRequest) -> Iterator[LocalEtcd]:
-    """A server with a long and mixed past, which nobody changes."""
-    with LocalEtcd(version=request.param) as server:
-        write(server, mixed(REVISIONS))
-        yield server
 
 
 @pytest.fixture
@@ -281,35 +273,44 @@ def test_what_is_written_meanwhile_disturbs_nothing(
     assert events == [told_by_a_watch(store, scope, 1, last) for scope in (ALL, RARE)]
 
 
+class Begun:
+    """The past of a store of which a part has been read, and what a watch tells of all of it."""
+
+    def __init__(self, store: V3Store) -> None:
+        self.last = store.revision(TIMEOUT)
+        self.truth = told_by_a_watch(store, ALL, 1, self.last)
+        self._batches = replay(store, ALL, 1, self.last)
+        self.events = list(next(self._batches))
+
+    def read_on(self) -> None:
+        self.events.extend(itertools.chain.from_iterable(self._batches))
+
+    def assert_broken_off(self) -> None:
+        """What was read is right, and not all."""
+        assert self.events == self.truth[: len(self.events)]
+        assert len(self.events) < len(self.truth)
+
+
 def test_a_compaction_in_the_middle_is_told_behind_all_that_came_before(
     server: LocalEtcd, connect: Callable[..., V3Store]
 ) -> None:
     write(server, mixed(4500))
-    store = connect(server, history_watchers=1)
-    last = store.revision(TIMEOUT)
-    truth = told_by_a_watch(store, ALL, 1, last)
-    batches = replay(store, ALL, 1, last)
-    events = list(next(batches))
-    compact(server, last - 10)
+    past = Begun(connect(server, history_watchers=1))
+    compact(server, past.last - 10)
     with pytest.raises(Compacted) as lost:
-        events += itertools.chain.from_iterable(batches)
-    assert lost.value.revision == last - 10
-    assert events == truth[: len(events)]
-    assert len(events) < len(truth)
+        past.read_on()
+    assert lost.value.revision == past.last - 10
+    past.assert_broken_off()
 
 
 def test_a_compaction_behind_the_reader_is_none_of_its_business(
     server: LocalEtcd, connect: Callable[..., V3Store]
 ) -> None:
     write(server, mixed(4500))
-    store = connect(server, history_watchers=2)
-    last = store.revision(TIMEOUT)
-    truth = told_by_a_watch(store, ALL, 1, last)
-    batches = replay(store, ALL, 1, last)
-    events = list(next(batches))
-    compact(server, events[-1].revision)
-    events += itertools.chain.from_iterable(batches)
-    assert events == truth
+    past = Begun(connect(server, history_watchers=2))
+    compact(server, past.events[-1].revision)
+    past.read_on()
+    assert past.events == past.truth
 
 
 def test_a_compacted_start_is_told_at_once(
@@ -328,18 +329,14 @@ def test_a_server_that_goes_in_the_middle_is_gone_on_with(
 ) -> None:
     write(server, mixed(4000))
     store = connect(server, history_watchers=1)
-    last = store.revision(TIMEOUT)
-    truth = told_by_a_watch(store, ALL, 1, last)
-    batches = replay(store, ALL, 1, last)
-    events = list(next(batches))
+    past = Begun(store)
     server.kill()
     with pytest.raises(ConnectionFailed):
-        events += itertools.chain.from_iterable(batches)
-    assert events == truth[: len(events)]
-    assert len(events) < len(truth)
+        past.read_on()
+    past.assert_broken_off()
     server.start()
-    events += told(store, ALL, events[-1].revision + 1, last)
-    assert events == truth
+    past.events += told(store, ALL, past.events[-1].revision + 1, past.last)
+    assert past.events == past.truth
 
 
 def test_values_too_large_for_one_message_come_in_parts(

@@ -9,19 +9,19 @@ import hashlib
 import io
 import struct
 import tracemalloc
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from etcd_watcher.event import Event
 from etcd_watcher.local import LocalEtcd
-from etcd_watcher.stores import bbolt, wire
+from etcd_watcher.stores import bbolt
 from etcd_watcher.stores.bbolt import BRANCH, BUCKET, ENTRY, HEADER, IS_BRANCH, IS_LEAF, META
 from etcd_watcher.stores.history import replay
 from etcd_watcher.stores.v3 import V3Store
 from etcd_watcher.stores.v3_history import Segments
+from tests.stores.v3_copies import alter_copies
 from tests.stores.v3_past import ALL, TIMEOUT, mixed, told_by_a_watch, write
 
 PAGE = 4096
@@ -52,23 +52,14 @@ def truth(past: LocalEtcd) -> list[Event]:
     return events
 
 
-class Forged:
-    """A copy that is whole, and of which we have made something else."""
-
-    def __init__(self, call: Any, forge: Callable[[bytearray], Any]) -> None:
-        self._call = call
-        self._forge = forge
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-    def __iter__(self) -> Iterator[Any]:
-        *blobs, _ = [response.blob for response in self._call]
-        content = bytearray(b"".join(blobs))
-        content = self._forge(content) or content
-        for begin in range(0, len(content), BLOB):
-            yield wire.SnapshotResponse(blob=bytes(content[begin : begin + BLOB]))
-        yield wire.SnapshotResponse(blob=hashlib.sha256(content).digest())
+def forged(blobs: Iterable[bytes], forge: Callable[[bytearray], Any]) -> Iterator[bytes]:
+    """Make something else of a copy that is whole."""
+    *parts, _ = blobs
+    content = bytearray(b"".join(parts))
+    content = forge(content) or content
+    for begin in range(0, len(content), BLOB):
+        yield bytes(content[begin : begin + BLOB])
+    yield hashlib.sha256(content).digest()
 
 
 def root_of_keys(content: bytearray) -> int:
@@ -239,17 +230,7 @@ def test_everything_is_told_once_though_the_database(
     monkeypatch: pytest.MonkeyPatch,
     forge: Callable[[bytearray], Any],
 ) -> None:
-    open_connection = V3Store._connect
-
-    def forging(store: V3Store, endpoint: str) -> Any:
-        connection = open_connection(store, endpoint)
-        ask = connection.database.begin
-        connection.database = SimpleNamespace(
-            begin=lambda *given, **more: Forged(ask(*given, **more), forge)
-        )
-        return connection
-
-    monkeypatch.setattr(V3Store, "_connect", forging)
+    alter_copies(monkeypatch, lambda blobs: forged(blobs, forge))
     store = connect(past)
     tracemalloc.start()
     try:

@@ -181,14 +181,8 @@ def grant(server: LocalEtcd, ttl: int, lease: int = 0) -> int:
 
 def revoke(server: LocalEtcd, lease: int) -> None:
     connection = Connection(server.url, Credentials())
-    call = connection.channel.method("/etcdserverpb.Lease/LeaseRevoke", bytes)
-    number, encoded = lease, bytearray(b"\x08")
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
     try:
-        call(bytes(encoded), timeout=TIMEOUT)
+        connection.call("revoke", wire.LeaseRevokeRequest(ID=lease), TIMEOUT)
     finally:
         connection.close()
 

@@ -143,6 +143,15 @@ def revisions(watch: V3Watch) -> list[int]:
             return [event.revision for event in events]
 
 
+def ends_for_knowing_more(server: Server, watch: V3Watch) -> bool:
+    """Tell whether the first cannot go on alone: the watch then ends, and the feed opens another."""
+    if NEW not in server.finds_values:
+        return False
+    with pytest.raises(ConnectionFailed, match="second watcher"):
+        revisions(watch)
+    return True
+
+
 def test_it_does_as_soon_as_it_tells_where_all_is_told(server: Server, watch: V3Watch) -> None:
     server.acknowledges(NEW, 11)
     server.tells(OLD, 12)
@@ -187,7 +196,6 @@ def test_a_response_in_fragments_is_told_at_once_when_it_is_whole(
 def test_where_the_server_does_not_want_the_second_the_first_goes_on(
     server: Server, watch: V3Watch, when: str
 ) -> None:
-    """But for one that knows too much: it ends, and the feed opens another."""
     if when == "at once":
         server.acknowledges(NEW, 12, refused="etcdserver: permission denied")
     else:
@@ -196,9 +204,7 @@ def test_where_the_server_does_not_want_the_second_the_first_goes_on(
         server.cancels(NEW)
     server.tells(OLD, 12)
     server.tells(OLD, 13)
-    if NEW in server.finds_values:
-        with pytest.raises(ConnectionFailed, match="second watcher"):
-            revisions(watch)
+    if ends_for_knowing_more(server, watch):
         return
     assert revisions(watch) == [12, 13]
     assert not any(each.HasField("create_request") for each in server.was_asked_for())
@@ -212,9 +218,7 @@ def test_the_second_is_not_kept_where_the_first_is_far_behind(
     for revision in range(31, 39):
         server.tells(NEW, revision)
     server.tells(OLD, 12)
-    if NEW in server.finds_values:
-        with pytest.raises(ConnectionFailed, match="second watcher"):
-            revisions(watch)
+    if ends_for_knowing_more(server, watch):
         return
     assert revisions(watch) == [12]
     (request,) = server.was_asked_for()
@@ -249,9 +253,7 @@ def test_the_second_is_not_kept_where_an_old_server_feeds_it_history(
     server.tells(NEW, 13, 14, 15)
     server.tells(OLD, 12)
     server.tells(OLD, 13)
-    if NEW in server.finds_values:
-        with pytest.raises(ConnectionFailed, match="second watcher"):
-            revisions(watch)
+    if ends_for_knowing_more(server, watch):
         return
     assert revisions(watch) == [12, 13]
     (request,) = server.was_asked_for()

@@ -162,19 +162,25 @@ STAND_STILL = """(slider) => {
 }"""
 
 
-def test_a_place_is_told_however_long_the_page_stood_still(
-    open_cells: Open, etcd: LocalEtcd
-) -> None:
+def alone(open_cells: Open, etcd: LocalEtcd) -> tuple[Page, Locator]:
+    """Open a slider that has nothing beside it."""
     notebook = open_cells(SET_UP.format(url=etcd.url), ALONE)
     notebook.run_cell(0)
     notebook.run_cell(1)
     slider = notebook.page.get_by_role("slider", name="Moment").last
     expect(slider).to_have_attribute("max", "15")
+    return notebook.page, slider
+
+
+def test_a_place_is_told_however_long_the_page_stood_still(
+    open_cells: Open, etcd: LocalEtcd
+) -> None:
+    page, slider = alone(open_cells, etcd)
     slider.evaluate(STAND_STILL)
     etcd.put("shop/milk", "fresh")
     expect(slider).to_have_attribute("max", "16")  # it was drawn, and has told nothing yet
     assert slider.get_attribute("aria-valuetext") == "now"
-    notebook.page.evaluate("goOn()")
+    page.evaluate("goOn()")
     expect(slider).to_have_attribute("aria-valuetext", "revision 2, created shop/tea")
     assert slider.input_value() == "0"
 
@@ -182,15 +188,11 @@ def test_a_place_is_told_however_long_the_page_stood_still(
 def test_the_present_is_the_end_however_many_changes_come_meanwhile(
     open_cells: Open, etcd: LocalEtcd
 ) -> None:
-    notebook = open_cells(SET_UP.format(url=etcd.url), ALONE)
-    notebook.run_cell(0)
-    notebook.run_cell(1)
-    slider = notebook.page.get_by_role("slider", name="Moment").last
-    expect(slider).to_have_attribute("max", "15")
+    page, slider = alone(open_cells, etcd)
     slider.press("Home")
     expect(slider).to_have_attribute("aria-valuetext", "revision 2, created shop/tea")
     slider.evaluate(STAND_STILL.replace('"0"', "slider.max"))
     etcd.put("shop/milk", "fresh")
     expect(slider).to_have_attribute("max", "16")
-    notebook.page.evaluate("goOn()")
+    page.evaluate("goOn()")
     expect(slider).to_have_attribute("aria-valuetext", "now")

@@ -22,22 +22,18 @@ RUNS = pytest.mark.parametrize(
     "runs", [6, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(280)])]
 )
 
+FORK = """
+        def once(number):
+            child = os.fork()
+            if child == 0:
+                {leave}(number % 100)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == number % 100
+    """
+
 WORK = {
-    "os.fork": """
-        def once(number):
-            child = os.fork()
-            if child == 0:
-                os._exit(number % 100)
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == number % 100
-    """,
+    "os.fork": FORK.format(leave="os._exit"),
     # The finalizers and atexit functions of a fork run, with locks that nobody will release.
-    "os.fork and exit": """
-        def once(number):
-            child = os.fork()
-            if child == 0:
-                sys.exit(number % 100)
-            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == number % 100
-    """,
+    "os.fork and exit": FORK.format(leave="sys.exit"),
     "subprocess": """
         def once(number):
             said = subprocess.run(["echo", str(number)], capture_output=True, text=True)

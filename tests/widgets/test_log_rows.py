@@ -34,6 +34,13 @@ def keep(journal: Journal, *revisions: int, key: str = "k", size: int = 1) -> No
         journal.append([event(revision, f"{key}{place}") for place in range(size)])
 
 
+def up_to_date(journal: Journal) -> LogRows:
+    """Give a log that has what the journal holds."""
+    log = LogRows(journal, ALL)
+    log.advance(EVER)
+    return log
+
+
 def test_it_begins_with_what_the_journal_holds_and_goes_on() -> None:
     journal = Journal()
     keep(journal, 1, 2)
@@ -51,8 +58,7 @@ def test_it_begins_with_what_the_journal_holds_and_goes_on() -> None:
 def test_paused_it_stands_still_and_then_misses_nothing() -> None:
     journal = Journal()
     keep(journal, 1, 2)
-    log = LogRows(journal, ALL)
-    log.advance(EVER)
+    log = up_to_date(journal)
     log.pause()
     keep(journal, *range(3, 1000))
     assert not log.advance(EVER)
@@ -67,8 +73,7 @@ def test_paused_it_stands_still_and_then_misses_nothing() -> None:
 def test_what_it_shows_while_paused_stays_although_the_journal_forgets_it() -> None:
     journal = Journal(max_events=10)
     keep(journal, *range(1, 11))
-    log = LogRows(journal, ALL)
-    log.advance(EVER)
+    log = up_to_date(journal)
     log.pause()
     keep(journal, *range(11, 31))
     log.advance(EVER)
@@ -81,8 +86,7 @@ def test_what_it_shows_while_paused_stays_although_the_journal_forgets_it() -> N
 def test_what_the_journal_forgot_before_it_was_read_is_a_row_that_says_so() -> None:
     journal = Journal(max_events=10)
     keep(journal, *range(1, 6))
-    log = LogRows(journal, ALL)
-    log.advance(EVER)
+    log = up_to_date(journal)
     log.pause()
     keep(journal, *range(6, 31))
     log.resume()
@@ -115,8 +119,7 @@ def test_rows_that_the_journal_forgot_are_gone_and_the_others_keep_their_numbers
 def test_a_row_that_is_forgotten_while_it_is_asked_for_is_left_out() -> None:
     journal = Journal(max_events=10)
     keep(journal, *range(1, 11))
-    log = LogRows(journal, ALL)
-    log.advance(EVER)
+    log = up_to_date(journal)
     keep(journal, 11, 12)
     assert revisions(log) == list(range(3, 11)), "before the next advance"
 
@@ -125,8 +128,7 @@ def test_another_filter_looks_at_everything_again_and_counts_nothing_twice() -> 
     journal = Journal()
     keep(journal, *range(1, 11), key="a")
     keep(journal, *range(11, 21), key="b")
-    log = LogRows(journal, ALL)
-    log.advance(EVER)
+    log = up_to_date(journal)
     log.show(Filter(key="b"))
     log.advance(EVER)
     assert revisions(log) == list(range(11, 21))
@@ -161,8 +163,7 @@ def test_the_changes_of_one_transaction_know_their_place() -> None:
     keep(journal, 2, size=3)
     journal.append([Status("reconnecting")])
     keep(journal, 3, 4, size=2)
-    log = LogRows(journal, ALL)
-    log.advance(EVER)
+    log = up_to_date(journal)
     assert [(row.place, row.of) for row in shown(log)] == [
         *[(1, 1), (1, 3), (2, 3), (3, 3), (1, 1), (1, 2), (2, 2), (1, 2), (2, 2)]
     ]
@@ -178,8 +179,7 @@ def test_what_a_resync_makes_is_no_transaction() -> None:
     keep(journal, 5, size=2)
     made = [event(5, f"k{place}")._replace(synthetic=True) for place in range(3)]
     journal.append([Gap(6, 9, "compacted"), *made])
-    log = LogRows(journal, ALL)
-    log.advance(EVER)
+    log = up_to_date(journal)
     assert [(row.place, row.of) for row in shown(log)] == [(1, 2), (2, 2), *[(1, 1)] * 4]
 
 

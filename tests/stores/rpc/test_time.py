@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from etcd_watcher.stores import http2
@@ -12,6 +14,7 @@ from tests.stores.http2_server import (
     SILENT,
     Open,
     Peer,
+    Script,
     channel_of,
     failure,
     greeted,
@@ -60,17 +63,22 @@ def test_a_server_that_gives_no_sign_of_life_is_lost(
         assert "sign of life" in error.details
 
 
-@pytest.mark.usefixtures("hurried")
-def test_a_server_that_only_says_that_it_lives_is_waited_for(opened: Open) -> None:
+def lives_for_a_while(sign: Callable[[bytes], bytes]) -> Script:
+    """Give a sign of life each time that one is asked for, by a PING of some content; then answer."""
+
     def script(peer: Peer) -> None:
         number = peer.request().number
         for _ in range(5):
-            content = peer.take_until(h2.PING)[3]
-            peer.send(h2.frame(h2.PING, h2.ACK, 0, content))
+            peer.send(sign(peer.take_until(h2.PING)[3]))
         peer.answer(number, b"at last")
         peer.drain()
 
-    with serving(greeted(script)) as route:
+    return greeted(script)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_server_that_only_says_that_it_lives_is_waited_for(opened: Open) -> None:
+    with serving(lives_for_a_while(lambda content: h2.frame(h2.PING, h2.ACK, 0, content))) as route:
         method = opened(route)
         assert method(b"") == b"at last"
         channel_of(method).close()
@@ -78,15 +86,7 @@ def test_a_server_that_only_says_that_it_lives_is_waited_for(opened: Open) -> No
 
 @pytest.mark.usefixtures("hurried")
 def test_a_server_that_says_anything_lives(opened: Open) -> None:
-    def script(peer: Peer) -> None:
-        number = peer.request().number
-        for _ in range(5):
-            peer.take_until(h2.PING)
-            peer.send(h2.frame(h2.SETTINGS))
-        peer.answer(number, b"at last")
-        peer.drain()
-
-    with serving(greeted(script)) as route:
+    with serving(lives_for_a_while(lambda _: h2.frame(h2.SETTINGS))) as route:
         method = opened(route)
         assert method(b"") == b"at last"
         channel_of(method).close()
