@@ -160,6 +160,8 @@ class Connection:
         """See to it that the endpoint is there, and knows our user, before a write goes to it.
 
         It has half of the time for that, and what fails here was never sent: there are others to ask.
+        A connection alone does not say so: a proxy takes one where no endpoint is behind it, and what
+        fails there counts as sent.
         """
         deadline = time.monotonic() + timeout
         self.metadata(timeout)

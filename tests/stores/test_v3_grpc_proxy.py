@@ -1,9 +1,10 @@
-"""Through `etcd grpc-proxy`, which makes one watch of several, the past is whole."""
+"""Through `etcd grpc-proxy`: the past is whole, and a write goes to where somebody takes it."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -77,3 +78,15 @@ def test_it_is_known_for_one_and_has_one_watcher_at_a_time(
         assert segments._most == watchers
         segments.close()
         connection.close()
+
+
+def test_a_write_goes_elsewhere_where_nobody_is_behind_it(
+    server: LocalEtcd, proxy: str, etcd: LocalEtcd, fresh_key: str
+) -> None:
+    """It takes a connection all the same; and of a write, nobody would know what became of it."""
+    server.stop()
+    with closing(V3Store([proxy, etcd.url], credentials=Credentials())) as store:
+        assert store.put(fresh_key.encode(), b"v", None, TIMEOUT) > 1
+        found = store.get(fresh_key.encode(), TIMEOUT)
+    assert found is not None
+    assert found.version == 1
