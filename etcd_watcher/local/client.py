@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http
+from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -11,7 +12,7 @@ from etcd_watcher.errors import ApiNotServed, ConnectionFailed, RequestRejected
 from etcd_watcher.keys import to_bytes, to_text
 from etcd_watcher.local.gateway import Gateway
 
-__all__ = ["KeyApi", "V2Api", "V3Api", "is_healthy", "member_names"]
+__all__ = ["KeyApi", "is_healthy", "key_api", "member_names"]
 
 KEY_NOT_FOUND = 100
 """v2's errorCode for a key that is not there."""
@@ -85,6 +86,19 @@ class V2Api:
         if status not in (http.HTTPStatus.OK, http.HTTPStatus.CREATED):
             raise RequestRejected(f"{method} {key!r}: {answer.get('message')}")
         return answer
+
+
+def key_api(api: str) -> Callable[[Gateway], KeyApi]:
+    """Give what speaks one of the two APIs through a gateway.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    if api not in ("v2", "v3"):
+        raise ValueError(f'api is "v3" or "v2", not {api!r}')
+    return V3Api if api == "v3" else V2Api
 
 
 def is_healthy(gateway: Gateway) -> bool:

@@ -13,7 +13,7 @@ from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.interactive import when_run_again
 from etcd_watcher.local.binary import find_binary
 from etcd_watcher.local.certificates import Certificates
-from etcd_watcher.local.client import KeyApi, V2Api, V3Api
+from etcd_watcher.local.client import KeyApi, key_api
 from etcd_watcher.local.ensemble import Ensemble
 from etcd_watcher.local.faults import Faults
 from etcd_watcher.local.gateway import Gateway
@@ -254,7 +254,4 @@ class LocalCluster:
         return self.leader.gateway(REQUEST_TIMEOUT)
 
     def _api(self, api: str) -> KeyApi:
-        if api not in ("v2", "v3"):
-            raise ValueError(f'api is "v3" or "v2", not {api!r}')
-        kind = V3Api if api == "v3" else V2Api
-        return kind(self._leaders_gateway())
+        return key_api(api)(self._leaders_gateway())

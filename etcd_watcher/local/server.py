@@ -12,7 +12,7 @@ from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.interactive import when_run_again
 from etcd_watcher.local.binary import find_binary
 from etcd_watcher.local.certificates import Certificates
-from etcd_watcher.local.client import KeyApi, V2Api, V3Api
+from etcd_watcher.local.client import KeyApi, key_api
 from etcd_watcher.local.membership import compact, revision
 from etcd_watcher.local.security import Security
 from etcd_watcher.local.single import Single
@@ -312,7 +312,4 @@ class LocalEtcd:
         return f"LocalEtcd({state})"
 
     def _api(self, api: str) -> KeyApi:
-        if api not in ("v2", "v3"):
-            raise ValueError(f'api is "v3" or "v2", not {api!r}')
-        kind = V3Api if api == "v3" else V2Api
-        return kind(self._single.gateway())
+        return key_api(api)(self._single.gateway())
