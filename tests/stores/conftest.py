@@ -1,4 +1,4 @@
-"""Servers, stores and channels of etcd v3 that several tests of stores use."""
+"""Servers and stores of etcd v3 that several tests of stores use."""
 
 from __future__ import annotations
 
