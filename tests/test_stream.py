@@ -14,6 +14,7 @@ import pytest
 from etcd_watcher import Event, Watcher
 from etcd_watcher.errors import Compacted, ConnectionFailed
 from etcd_watcher.stream import EventStream, Signal
+from tests.eventually import eventually
 from tests.fake_store import PATIENCE, FakeStore
 from tests.lagging import lag_early
 from tests.threads import in_thread, interrupted, threads_left
@@ -43,11 +44,8 @@ def take(stream: Iterator[Event], count: int) -> list[int]:
 
 def is_waited_for(stream: EventStream) -> bool:
     """Wait until somebody is blocked in `next`."""
-    for _ in range(int(PATIENCE / 0.001)):
-        if stream._signal._changed._waiters:  # type: ignore[attr-defined]  # a Condition's own
-            return True
-        threading.Event().wait(0.001)
-    return False
+    changed: Any = stream._signal._changed
+    return eventually(lambda: changed._waiters)  # a Condition's own
 
 
 # One after the other.

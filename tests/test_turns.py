@@ -14,6 +14,7 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.subscriber import Subscription
 from etcd_watcher.turns import Turns
+from tests.eventually import eventually
 from tests.fake_store import PATIENCE, event
 from tests.threads import threads_left
 
@@ -107,8 +108,7 @@ def test_a_loop_that_was_closed_holds_up_nobody(turns: Turns) -> None:
     box = mailbox("a", subscription, 1)
     turns.schedule([box])
     loop.call_soon(loop.stop)
-    while box.parked_on is None:
-        threading.Event().wait(0.001)
+    assert eventually(lambda: box.parked_on is not None)
     loop.close()
     assert turns.settle(1, PATIENCE) == []
     assert box.delivery.failed == 1

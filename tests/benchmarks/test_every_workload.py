@@ -8,8 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,6 +17,7 @@ from benchmarks import claims, report
 from benchmarks.measure import Measurement, Size
 from benchmarks.peers import follow
 from etcd_watcher.local import LocalEtcd
+from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 NAMES = [
@@ -143,13 +142,6 @@ def is_there(process: psutil.Process) -> bool:
         return False
 
 
-def wait_until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come true within 10 s"
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_all_that_it_started(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "benchmarks", "--scale", "0.1", "live"]
@@ -164,10 +156,10 @@ def test_a_signal_ends_it_with_all_that_it_started(number: signal.Signals) -> No
             return len({each[0] for each in found if each}) == 2
 
         try:
-            wait_until(both_are_there)
+            assert eventually(both_are_there)
             process.send_signal(number)
             status = process.wait(20)
-            wait_until(lambda: not any(is_there(each) for each in started))
+            assert eventually(lambda: not any(is_there(each) for each in started))
             assert status == 128 + number
         finally:
             process.kill()

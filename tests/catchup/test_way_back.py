@@ -12,6 +12,7 @@ from etcd_watcher import catchup as catchup_module
 from etcd_watcher.errors import ConnectionFailed
 from etcd_watcher.shared_past import PastReader
 from tests.catchup.reader import Reader, fall_behind, hold_history
+from tests.eventually import eventually
 from tests.fake_store import PATIENCE, FakeStore
 from tests.lagging import BOUND
 from tests.threads import threads_left
@@ -101,10 +102,7 @@ def test_one_that_lags_delays_nobody(opened: Callable[..., Watcher], store: Fake
     watcher.on("k")(lags)
     watcher.on("k")(quick)
     fall_behind(watcher, store, lags, 50)
-    for _ in range(int(PATIENCE / 0.001)):
-        if len(quick.told) == 51:
-            break
-        threading.Event().wait(0.001)
+    assert eventually(lambda: len(quick.told) == 51)
     assert quick.revisions == list(range(2, 53))
     assert lags.told == []
     lags.go_on.set()

@@ -14,7 +14,7 @@ import pytest
 
 from etcd_watcher import LocalEtcd, Watcher
 from tests.cli.conftest import COMMAND, PATIENCE, Start, Terminal
-from tests.watcher.conftest import eventually
+from tests.eventually import eventually
 
 Open = Callable[..., Terminal]
 

@@ -11,7 +11,7 @@ import pytest
 
 from etcd_watcher import LocalEtcd, Recording, Watcher
 from tests.cli.conftest import PATIENCE, Run, Start, Terminal
-from tests.watcher.conftest import eventually
+from tests.eventually import eventually
 
 Open = Callable[..., Terminal]
 

@@ -28,7 +28,7 @@ from etcd_watcher.cli.port import port_to_serve_on
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local.ports import free_ports
 from tests.cli.conftest import PATIENCE, Run, Start, Terminal
-from tests.watcher.conftest import eventually
+from tests.eventually import eventually
 
 SECRET = "hunter2-of-luis"
 

@@ -14,6 +14,7 @@ from etcd_watcher.event import Event
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.subscriber import Subscription
+from tests.eventually import eventually
 from tests.fake_store import PATIENCE, event
 
 
@@ -83,9 +84,9 @@ def workers_of(pool: WorkerPool) -> list[threading.Thread]:
 
 def comes_true(condition: Callable[[], object], pool: WorkerPool) -> bool:
     """Tell whether something comes true of a pool that nothing announces."""
-    for _ in range(int(PATIENCE / 0.001)):
+
+    def holds() -> object:
         with pool._work:
-            if condition():
-                return True
-        threading.Event().wait(0.001)
-    return False
+            return condition()
+
+    return eventually(holds)

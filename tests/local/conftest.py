@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-
-Eventually = Callable[[Callable[[], object]], None]
-
-
-@pytest.fixture
-def eventually() -> Eventually:
-    """Wait until something comes true that nobody tells us of, such as a process's end."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come true within 20 s"
-            time.sleep(0.005)
-
-    return wait
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from etcd_watcher.errors import ConnectionFailed, RequestRejected
 from etcd_watcher.local import FaultImpossible, LocalCluster, LocalEtcd, Member, StartFailed
 from etcd_watcher.local.ports import free_ports
 
-Eventually = Callable[[Callable[[], object]], None]
 IsGone = Callable[[int], bool]
 
 
@@ -271,9 +270,7 @@ def test_a_cut_between_two_followers_leaves_all_in_touch_with_the_leader(
             assert watcher.get(fresh_key) == "hello"
 
 
-def test_slow_links_between_members_delay_a_write(
-    cluster: LocalCluster, fresh_key: str, eventually: Eventually
-) -> None:
+def test_slow_links_between_members_delay_a_write(cluster: LocalCluster, fresh_key: str) -> None:
     leader = cluster.leader
     for other in cluster.followers:
         cluster.faults.delay(leader, other, 60)

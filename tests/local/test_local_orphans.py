@@ -16,8 +16,8 @@ import pytest
 
 from etcd_watcher.errors import EtcdWatcherError
 from etcd_watcher.local import LocalEtcd
+from tests.eventually import eventually
 
-Eventually = Callable[[Callable[[], object]], None]
 IsGone = Callable[[int], bool]
 
 ROOT = Path(__file__).parents[2]
@@ -84,11 +84,11 @@ Own = Callable[[str], Owner]
 
 
 @pytest.fixture
-def nothing_is_left(temp_dir: Path, eventually: Eventually, is_gone: IsGone) -> Callable[..., None]:
+def nothing_is_left(temp_dir: Path, is_gone: IsGone) -> Callable[..., None]:
     def check(pids: list[int], *, at_least: int = 2) -> None:
         assert len(pids) >= at_least  # a guardian and its etcd
-        eventually(lambda: all(map(is_gone, pids)))
-        eventually(lambda: list(temp_dir.iterdir()) == [])
+        assert eventually(lambda: all(map(is_gone, pids)))
+        assert eventually(lambda: list(temp_dir.iterdir()) == [])
 
     return check
 
@@ -376,14 +376,14 @@ def guardian_of(etcd: LocalEtcd) -> psutil.Process:
 
 
 def test_a_killed_guardian_takes_the_server_along_and_is_replaced(
-    temp_dir: Path, eventually: Eventually, is_gone: IsGone
+    temp_dir: Path, is_gone: IsGone
 ) -> None:
     with LocalEtcd() as etcd:
         etcd.put("nokia", "hello")
         pid = etcd.pid
         assert pid is not None
         guardian_of(etcd).kill()
-        eventually(lambda: is_gone(pid))
+        assert eventually(lambda: is_gone(pid))
         assert not etcd.running
         etcd.start()
         assert etcd.get("nokia") == "hello"
@@ -391,14 +391,12 @@ def test_a_killed_guardian_takes_the_server_along_and_is_replaced(
     assert list(temp_dir.iterdir()) == []
 
 
-def test_a_guardian_that_is_asked_to_end_tidies_up(
-    temp_dir: Path, eventually: Eventually, is_gone: IsGone
-) -> None:
+def test_a_guardian_that_is_asked_to_end_tidies_up(temp_dir: Path, is_gone: IsGone) -> None:
     with LocalEtcd() as etcd:  # ipykernel sends its children a SIGTERM when it shuts down
         pid = etcd.pid
         assert pid is not None
         guardian_of(etcd).terminate()
-        eventually(lambda: is_gone(pid) and list(temp_dir.iterdir()) == [])
+        assert eventually(lambda: is_gone(pid) and list(temp_dir.iterdir()) == [])
         assert not etcd.running
 
 

@@ -20,8 +20,8 @@ from etcd_watcher.errors import ConnectionFailed, NoBinary
 from etcd_watcher.local import LocalEtcd, StartFailed
 from etcd_watcher.local.ports import free_ports
 from etcd_watcher.local.single import Single
+from tests.eventually import eventually
 
-Eventually = Callable[[Callable[[], object]], None]
 IsGone = Callable[[int], bool]
 
 SINGLE = "etcd_watcher.local.single"
@@ -174,11 +174,11 @@ def test_a_killed_server_comes_back_with_its_data(any_version: str, is_gone: IsG
         assert etcd.get("nokia") == "hello"
 
 
-def test_a_crash_is_noticed(any_version: str, eventually: Eventually) -> None:
+def test_a_crash_is_noticed(any_version: str) -> None:
     with LocalEtcd(version=any_version) as etcd:
         etcd.put("nokia", "hello")
         os.kill(pid_of(etcd), signal.SIGKILL)
-        eventually(lambda: not etcd.running)
+        assert eventually(lambda: not etcd.running)
         assert repr(etcd) == "LocalEtcd(stopped)"
         etcd.start()
         assert etcd.get("nokia") == "hello"

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import psutil
@@ -15,8 +15,7 @@ import pytest
 from etcd_watcher.local.binary import clean_environment
 from etcd_watcher.local.companion import CompanionLost
 from etcd_watcher.local.network import CLIENT, Link, Network
-
-Eventually = Callable[[Callable[[], object]], None]
+from tests.eventually import eventually
 
 CUT, WHOLE, RESET = Link(cut=True), Link(), Link(reset=True)
 SHORT = 0.2
@@ -151,7 +150,7 @@ def test_the_end_of_what_one_side_says_is_not_the_end_of_the_other(place: Place)
     assert here.socket.recv(1) == b""
 
 
-def test_a_side_that_goes_takes_the_other_along(place: Place, eventually: Eventually) -> None:
+def test_a_side_that_goes_takes_the_other_along(place: Place) -> None:
     here, there = place.pair()
     there.socket.close()
     assert here.socket.recv(1) == b""
@@ -166,7 +165,7 @@ def test_a_side_that_goes_takes_the_other_along(place: Place, eventually: Eventu
             return True
         return False
 
-    eventually(notices)
+    assert eventually(notices)
 
 
 def test_a_member_that_is_not_there_resets_the_caller(place: Place) -> None:
@@ -339,9 +338,7 @@ def proxy_of(network: Network) -> psutil.Process:
     return psutil.Process(network._proxy._process.pid)
 
 
-def test_no_connection_is_kept_once_it_is_over(
-    network: Network, place: Place, eventually: Eventually
-) -> None:
+def test_no_connection_is_kept_once_it_is_over(network: Network, place: Place) -> None:
     proxy = proxy_of(network)
     before = proxy.num_fds()
     for round_ in range(20):
@@ -355,7 +352,7 @@ def test_no_connection_is_kept_once_it_is_over(
         for each in (here, there)[:: 1 if round_ % 2 else -1]:
             each.socket.close()
         network.mend()
-    eventually(lambda: proxy.num_fds() == before)
+    assert eventually(lambda: proxy.num_fds() == before)
 
 
 def test_a_network_that_was_killed_is_told(network: Network) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from etcd_watcher.local import LocalCluster, LocalEtcd, StartFailed
 from etcd_watcher.local.binary import find_binary
+from tests.eventually import eventually
 
-Eventually = Callable[[Callable[[], object]], None]
 IsGone = Callable[[int], bool]
 Wrap = Callable[[str], Path]
 
@@ -41,7 +41,7 @@ def wrap(tmp_path: Path) -> Wrap:
 
 
 @pytest.fixture
-def nothing_is_left(temp_dir: Path, eventually: Eventually) -> Iterator[None]:
+def nothing_is_left(temp_dir: Path) -> Iterator[None]:
     """Look for servers that have their data in this test's own directory, and for files."""
 
     def still_there() -> list[psutil.Process]:
@@ -53,7 +53,7 @@ def nothing_is_left(temp_dir: Path, eventually: Eventually) -> Iterator[None]:
 
     yield
     try:
-        eventually(lambda: still_there() == [])
+        assert eventually(lambda: still_there() == [])
         assert list(temp_dir.iterdir()) == []
     finally:
         for each in still_there():
@@ -86,13 +86,13 @@ def test_a_script_goes_with_the_server_behind_it(line: str, wrap: Wrap, is_gone:
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("line", [CHILD, OWN_SESSION])
 def test_a_script_that_is_killed_takes_the_server_along(
-    line: str, wrap: Wrap, eventually: Eventually, is_gone: IsGone
+    line: str, wrap: Wrap, is_gone: IsGone
 ) -> None:
     with LocalEtcd(binary=wrap(line)) as etcd:
         etcd.put("nokia", "hello")
         before = tree_of(etcd)
         os.kill(before[0], signal.SIGKILL)
-        eventually(lambda: all(map(is_gone, before)))
+        assert eventually(lambda: all(map(is_gone, before)))
         etcd.start()
         assert etcd.get("nokia") == "hello"
 
@@ -107,15 +107,15 @@ def test_a_script_that_leaves_its_server_behind_has_failed(line: str, wrap: Wrap
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_killed_guardian_takes_a_scripts_server_along(
-    wrap: Wrap, eventually: Eventually, is_gone: IsGone, *, asked: bool
+    wrap: Wrap, is_gone: IsGone, *, asked: bool
 ) -> None:
     etcd = LocalEtcd(binary=wrap(CHILD))
     before, guardian = tree_of(etcd), guardian_of(etcd)
     guardian.kill()
-    eventually(lambda: is_gone(guardian.pid))
+    assert eventually(lambda: is_gone(guardian.pid))
     if asked:
         assert not etcd.running
-        eventually(lambda: all(map(is_gone, before)))
+        assert eventually(lambda: all(map(is_gone, before)))
     etcd.stop()
 
 

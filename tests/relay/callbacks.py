@@ -9,6 +9,7 @@ from typing import Protocol
 from etcd_watcher import Event, Watcher
 from etcd_watcher.dispatch import WorkerPool
 from etcd_watcher.mailbox import Mailbox
+from tests.eventually import eventually
 from tests.fake_store import PATIENCE
 
 FEED, HELD_UP, WORKER = "etcd_watcher-feed", "etcd_watcher-held-up", "etcd_watcher-worker"
@@ -77,15 +78,6 @@ class Make(Protocol):
     def __call__(self, key: str, kind: type[Callback] = ...) -> Callback: ...
 
 
-def comes_true(condition: Callable[[], object]) -> bool:
-    """Tell whether something comes true that nothing announces."""
-    for _ in range(int(PATIENCE / 0.001)):
-        if condition():
-            return True
-        threading.Event().wait(0.001)
-    return False
-
-
 def rest(watcher: Watcher) -> None:
     """Wait until all is told, and somebody looks on."""
     pool = pool_of(watcher)
@@ -94,4 +86,4 @@ def rest(watcher: Watcher) -> None:
         with pool._work:
             return pool._looking and pool._turn is None and not pool._bundles
 
-    assert comes_true(is_at_rest)
+    assert eventually(is_at_rest)

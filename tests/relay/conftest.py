@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from etcd_watcher import Watcher, dispatch
 from etcd_watcher import mailbox as mailbox_module
+from tests.eventually import eventually
 from tests.fake_store import FakeStore
 from tests.relay.callbacks import WORKER, Callback, Make, pool_of, rest
 
@@ -28,8 +28,7 @@ def make(watcher: Watcher, store: FakeStore) -> Iterator[Make]:
     def make(key: str, kind: type[Callback] = Callback) -> Callback:
         made.append(kind(watcher, key))
         assert made[-1].on(store.commit((key, "first"))) == WORKER
-        while not pool_of(watcher)._loan.part([made[-1].mailbox])[0]:
-            threading.Event().wait(0.001)
+        assert eventually(lambda: pool_of(watcher)._loan.part([made[-1].mailbox])[0])
         assert made[-1].has(store.commit((key, "second")))  # by a worker, if nobody looks on yet
         rest(watcher)
         return made[-1]

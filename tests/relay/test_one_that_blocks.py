@@ -10,8 +10,9 @@ import pytest
 
 from etcd_watcher import Watcher, relay
 from etcd_watcher.dispatch import MAX_WORKERS, WorkerPool
+from tests.eventually import eventually
 from tests.fake_store import FakeStore
-from tests.relay.callbacks import FEED, HELD_UP, WORKER, Kin, Make, comes_true, pool_of, rest
+from tests.relay.callbacks import FEED, HELD_UP, WORKER, Kin, Make, pool_of, rest
 
 
 def is_away(pool: WorkerPool, count: int) -> bool:
@@ -36,7 +37,7 @@ def test_while_one_blocks_the_others_are_told_by_another_thread_that_reads(
     assert [each for each in blocked.revisions if each >= began] == list(
         range(began, store.now + 1)
     )
-    assert comes_true(lambda: HELD_UP not in [each.name for each in threading.enumerate()])
+    assert eventually(lambda: HELD_UP not in [each.name for each in threading.enumerate()])
     assert len(store.watches) == 1
 
 
@@ -57,7 +58,7 @@ def test_who_held_the_thread_up_is_left_to_the_workers_for_a_while(
     callback = make("k")
     callback.once = callback.block
     assert callback.on(store.commit(("k", "v"))) == FEED
-    assert comes_true(lambda: pool_of(watcher)._loan.away)
+    assert eventually(lambda: pool_of(watcher)._loan.away)
     barred = time.perf_counter()
     callback.go_on.set()
     threads: list[str] = []
@@ -79,13 +80,13 @@ def test_only_so_many_may_hold_it_up_at_one_time(
         callback.once = callback.block
         kinds.append(callback.on(store.commit((callback.key, "v"))))
         away = min(len(kinds), relay.AWAY)
-        assert comes_true(partial(is_away, pool_of(watcher), away))
-        assert comes_true(lambda: pool_of(watcher)._looking)
+        assert eventually(partial(is_away, pool_of(watcher), away))
+        assert eventually(lambda: pool_of(watcher)._looking)
     assert kinds == [FEED] * relay.AWAY + [WORKER] * 2
     for callback in callbacks:
         callback.go_on.set()
     watcher.sync()
-    assert comes_true(lambda: pool_of(watcher)._loan.away == 0)
+    assert eventually(lambda: pool_of(watcher)._loan.away == 0)
 
 
 def test_of_many_that_block_only_one_holds_it_up(
@@ -97,8 +98,8 @@ def test_of_many_that_block_only_one_holds_it_up(
     for each in blocked:
         each.once = each.block
         kinds.append(each.on(store.commit((each.key, "v"))))
-        assert comes_true(partial(is_away, pool_of(watcher), 1))
-        assert comes_true(lambda: pool_of(watcher)._looking)
+        assert eventually(partial(is_away, pool_of(watcher), 1))
+        assert eventually(lambda: pool_of(watcher)._looking)
     for each in blocked:
         each.go_on.set()
     assert kinds == [FEED] + [WORKER] * (relay.AWAY + 1)
@@ -113,7 +114,7 @@ def test_nor_does_any_where_the_first_one_blocks(
     for each in blocked:
         each.once = each.block
         kinds.append(each.on(store.commit((each.key, "v"))))
-        assert comes_true(lambda: pool_of(watcher)._looking)
+        assert eventually(lambda: pool_of(watcher)._looking)
     for each in blocked:
         each.go_on.set()
     assert kinds == [WORKER] * relay.AWAY
@@ -127,7 +128,7 @@ def test_when_some_time_has_gone_one_of_the_many_is_tried_again(
     blocks = Kin(watcher, "blocks")
     blocks.once = blocks.block
     assert blocks.on(store.commit(("blocks", "v"))) == FEED
-    assert comes_true(partial(is_away, pool_of(watcher), 1))
+    assert eventually(partial(is_away, pool_of(watcher), 1))
     blocks.go_on.set()
     barred_until = time.perf_counter() + relay.BARRED
     kinds: list[str] = []
@@ -152,15 +153,15 @@ def test_the_last_worker_that_is_left_looks_on_before_it_calls_others(
     for callback in blocked[:-1]:
         assert callback.on(store.commit((callback.key, "v"))) == WORKER
     rest_of_them = blocked[-1]
-    assert comes_true(lambda: pool._looking and len(pool._workers) == MAX_WORKERS)
+    assert eventually(lambda: pool._looking and len(pool._workers) == MAX_WORKERS)
     last.once = last.block
     revision = store.commit(("last", "v"), (rest_of_them.key, "v"))
     assert last.on(revision) == FEED
-    assert comes_true(lambda: pool._loan.away)
+    assert eventually(lambda: pool._loan.away)
     assert rest_of_them.on(revision) == WORKER
-    assert comes_true(lambda: watcher.revision == store.now)
+    assert eventually(lambda: watcher.revision == store.now)
     store.commit(("other", "v"))
-    assert comes_true(lambda: watcher.revision == store.now)  # read it is, called not yet
+    assert eventually(lambda: watcher.revision == store.now)  # read it is, called not yet
     for callback in (*blocked, last):
         callback.go_on.set()
     assert other.has(store.now)

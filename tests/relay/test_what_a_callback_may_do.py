@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from etcd_watcher import Watcher
+from tests.eventually import eventually
 from tests.fake_store import PATIENCE, FakeStore
-from tests.relay.callbacks import FEED, Callback, Make, comes_true, pool_of
+from tests.relay.callbacks import FEED, Callback, Make, pool_of
 from tests.threads import threads_left
 
 
@@ -94,7 +95,7 @@ def test_closing_does_not_wait_for_one_that_never_returns(
     callback.once = callback.block
     assert callback.on(store.commit(("k", "v"))) == FEED
     if held_up:
-        assert comes_true(lambda: pool_of(watcher)._loan.away)
+        assert eventually(lambda: pool_of(watcher)._loan.away)
     watcher.close()
     assert not callback.ended.is_set()
     callback.go_on.set()

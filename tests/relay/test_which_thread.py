@@ -11,8 +11,9 @@ import pytest
 
 from etcd_watcher import Subscriber, Watcher, dispatch
 from etcd_watcher.mailbox import DELIVERING, Mailbox
+from tests.eventually import eventually
 from tests.fake_store import PATIENCE, FakeStore
-from tests.relay.callbacks import FEED, WORKER, Callback, Kin, Make, comes_true, pool_of, rest
+from tests.relay.callbacks import FEED, WORKER, Callback, Kin, Make, pool_of, rest
 
 
 def test_a_quick_callback_is_called_on_the_thread_that_has_read_the_event(
@@ -83,7 +84,7 @@ def test_who_was_called_so_and_left_is_kept_by_nobody(
     left = weakref.ref(other)
     del other
     gc.collect()
-    assert comes_true(lambda: left() is None)
+    assert eventually(lambda: left() is None)
 
 
 def test_where_nobody_looks_on_a_worker_is_woken_who_then_does(
@@ -92,9 +93,9 @@ def test_where_nobody_looks_on_a_worker_is_woken_who_then_does(
     callback, pool = make("k"), pool_of(watcher)
     monkeypatch.setattr(dispatch, "LOOKS", 3)
     pool._looks = 0
-    assert comes_true(lambda: not pool._looking)  # and nobody wakes any more while it is quiet
+    assert eventually(lambda: not pool._looking)  # and nobody wakes any more while it is quiet
     assert callback.on(store.commit(("k", "v"))) == WORKER
-    assert comes_true(lambda: not pool._looking)
+    assert eventually(lambda: not pool._looking)
     monkeypatch.setattr(dispatch, "LOOKS", 10**9)
     assert callback.on(store.commit(("k", "v"))) == WORKER
     rest(watcher)

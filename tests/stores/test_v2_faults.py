@@ -19,6 +19,7 @@ from etcd_watcher.stores import v2_poll
 from etcd_watcher.stores.v2 import V2Store
 from etcd_watcher.stores.v2_wire import Waker, Wire
 from tests.clock import sooner_than
+from tests.eventually import eventually
 from tests.stores.v2_follower import TIMEOUT, Follower, put, writing
 
 PROMPT = 0.2
@@ -104,8 +105,7 @@ def test_closing_the_store_ends_its_watches_and_requests(store: V2Store, server:
     server.pause()
     thread = threading.Thread(target=lambda: errors.append(failure(store)))
     thread.start()
-    while not store._requests:
-        time.sleep(0.001)  # until the request is under way; nobody tells
+    assert eventually(lambda: store._requests)  # it is under way
     with sooner_than(0.5):
         store.close()
         thread.join(TIMEOUT)

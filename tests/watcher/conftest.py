@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -41,14 +39,3 @@ class News:
 @pytest.fixture
 def news() -> News:
     return News()
-
-
-def eventually(holds: Callable[[], bool], timeout: float = 10) -> bool:
-    """Wait until something outside of our own reach holds (a process or thread that is ending)."""
-    deadline = time.monotonic() + timeout
-    pause = threading.Event()
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.005)
-    return True

@@ -10,7 +10,8 @@ import pytest
 
 from etcd_watcher import LocalEtcd, Watcher
 from tests.clock import sooner_than
-from tests.watcher.conftest import News, eventually
+from tests.eventually import eventually
+from tests.watcher.conftest import News
 
 
 def threads() -> set[str]:

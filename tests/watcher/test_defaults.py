@@ -14,7 +14,7 @@ import pytest
 from etcd_watcher import LocalEtcd, Watcher
 from etcd_watcher.local.binary import clean_environment, find_binary
 from etcd_watcher.local.ports import free_ports
-from tests.watcher.conftest import eventually
+from tests.eventually import eventually
 
 USUAL = (2379, 4001)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable
 
 import psutil
 
 from etcd_watcher.stores import http2_frames as h2
 from etcd_watcher.stores.http2_session import WINDOW
 from etcd_watcher.stores.rpc import StatusCode
+from tests.eventually import eventually
 from tests.stores.http2_server import (
     ECHO,
     GRPC,
@@ -38,7 +37,7 @@ def test_an_idle_connection_that_the_server_has_closed_is_not_used(opened: Open)
         method = opened(route)
         for count in range(3):
             assert method(b"") == b"once"
-            _until(lambda: closed_by_others() == 1)
+            assert eventually(lambda: closed_by_others() == 1)
             assert len(asked) == count + 1
         channel_of(method).close()
 
@@ -48,13 +47,6 @@ def closed_by_others() -> int:
     return sum(
         each.status == psutil.CONN_CLOSE_WAIT for each in psutil.Process().net_connections("tcp")
     )
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_a_connection_that_the_server_leaves_gives_its_answers_yet(opened: Open) -> None:
@@ -78,7 +70,7 @@ def test_a_connection_that_the_server_leaves_gives_its_answers_yet(opened: Open)
         assert method(b"new") == b"new"
         go_on.set()
         assert list(call) == [b"b"]
-        _until(lambda: bool(left))  # we have closed it
+        assert eventually(lambda: bool(left))  # we have closed it
         assert method(b"again") == b"again"
         channel_of(method).close()
 
@@ -123,7 +115,7 @@ def test_a_connection_that_the_server_leaves_is_let_go_with_its_last_call(opened
         assert call.read(0.05) is None
         assert method(b"new") == b"new"
         call.cancel()
-        _until(lambda: bool(left))
+        assert eventually(lambda: bool(left))
         assert failure(call.read).code is StatusCode.CANCELLED
         channel_of(method).close()
 
