@@ -120,8 +120,13 @@ def test_the_page_is_what_the_figures_say(tmp_path: Path, monkeypatch: pytest.Mo
 def test_one_that_takes_too_long_is_ended_with_what_it_started(etcd: LocalEtcd) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         follow("etcdctl", etcd.url, "nothing/", 1, timeout=2)
-    running = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
-    assert not [each for each in running if f"--endpoints={etcd.url}" in each]
+
+    def is_over() -> bool:
+        running = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
+        return not [each for each in running if f"--endpoints={etcd.url}" in each]
+
+    # What it started is killed with it, and is not our child: nobody tells of its end.
+    assert eventually(is_over)
 
 
 FOLLOWS_OR_WRITES = re.compile(r"benchmarks\.(ways etcd_watcher live|writing steady)")
