@@ -25,23 +25,17 @@ from etcd_watcher.stores import http2_frames as h2
 from etcd_watcher.stores.forks import keep_from_forks
 from etcd_watcher.stores.http2_errors import of_connection
 from etcd_watcher.stores.http2_link import Bell, NotConnected, Route, connect
+from etcd_watcher.stores.http2_pulse import Pulse
 from etcd_watcher.stores.http2_session import CANCELLED, Lost, Session, Stream, part, reset
 
 __all__ = ["Connection"]
 
-QUIET = 1.0
-"""Seconds of silence after which a sign of life is asked for: a server from which much comes, and then
-nothing, is soon missed."""
-
-SELDOM = 5.1
-"""Seconds from asking for a sign of life to the next. More often than every 5 s etcd takes it for an
-attack, and hangs up."""
-
-SIGN_OF_LIFE = 2.0
-"""Seconds in which it has to come."""
-
 TAKEN = 7.0
 """Seconds in which the other side has to take something of what is sent."""
+
+
+LOOK_UP = 5.0
+"""Seconds for which who waits for another to read does so at the most."""
 
 
 class Connection:
@@ -69,11 +63,7 @@ class Connection:
         self._lost: Lost | None = None
         """Why it is over."""
         self._released = False
-        self._heard = time.monotonic()
-        self._asked = 0.0
-        """When a sign of life was asked for that has not come; 0 for none."""
-        self._may_ask = 0.0
-        """When the next may be asked for."""
+        self._pulse = Pulse()
         keep_from_forks(self)
         try:
             self._greet(until)
@@ -123,6 +113,11 @@ class Connection:
             self._pass_turn_on()
             raise
         return self._takes_requests
+
+    @property
+    def was_used(self) -> bool:
+        """Whether it has ever taken a request."""
+        return self._session.has_begun
 
     @property
     def _takes_requests(self) -> bool:
@@ -300,7 +295,7 @@ class Connection:
         else:
             self._waiting += 1
             try:
-                self._news.wait(min(left, SELDOM))
+                self._news.wait(min(left, LOOK_UP))
             finally:
                 self._waiting -= 1
         return True
@@ -335,25 +330,18 @@ class Connection:
 
     def _read_once(self, until: float) -> bytes:
         now = time.monotonic()
-        due = self._asked + SIGN_OF_LIFE if self._asked else max(self._heard + QUIET, self._may_ask)
+        due = self._pulse.due
         if not self._link.wait(max(0.0, min(until, due) - now)):
-            return self._ask_for_a_sign() if time.monotonic() >= due else b""
+            return self._pulse.ask() if time.monotonic() >= due else b""
         self._in_hand = True
         come = self._link.receive()
         if come is None:
             return b""
         if not come:
             raise ConnectionResetError("the connection was closed")
-        self._heard, self._asked = now, 0.0
+        self._pulse.hear(now)
         with self._lock:
             return self._session.sort(come)
-
-    def _ask_for_a_sign(self) -> bytes:
-        if self._asked:
-            raise TimeoutError("no answer to a sign of life")
-        self._asked = time.monotonic()
-        self._may_ask = self._asked + SELDOM
-        return h2.frame(h2.PING, content=b"anybody?")
 
     # The end.
 
@@ -361,6 +349,12 @@ class Connection:
     def is_over(self) -> bool:
         """Whether nothing comes of it any more."""
         return self._lost is not None
+
+    def retire(self) -> None:
+        """Take no more requests, and end with the last of those that are under way."""
+        with self._lock:
+            self._session.going = True
+        self._let_go()
 
     def close(self) -> None:
         """End everything; idempotent."""

@@ -15,7 +15,7 @@ from hpack import Decoder
 from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores import http2_frames as h2
 
-__all__ = ["CANCELLED", "MESSAGE_HEAD", "Lost", "Session", "Stream", "part", "reset"]
+__all__ = ["CANCELLED", "MESSAGE_HEAD", "Lost", "Session", "Stream", "is_grpc", "part", "reset"]
 
 CANCELLED = "it was cancelled by us"
 """Why what we have ended has ended."""
@@ -35,6 +35,10 @@ HEADER_BYTES = 64 * 1024
 """Bytes of headers that are taken, and then that they may be unpacked to. hpack 4.0 takes a number of
 any length, in time that grows with its square."""
 
+OLDER = (
+    "it answers in HTTP/1 (where a proxy or a load balancer is on the way, have that take HTTP/2)"
+)
+
 MESSAGE_HEAD = struct.Struct(">BI")
 """Before each message: whether it is compressed, and its length."""
 
@@ -49,18 +53,22 @@ class Lost(NamedTuple):
         HTTP/2's, where the server has reset it.
     sent : bool
         Whether the server may have acted on it.
+    passed_over : bool
+        Whether the server has acted on others of the connection, and not on this one: it may be begun
+        again at once.
     """
 
     reason: str
     code: int | None = None
     sent: bool = True
+    passed_over: bool = False
 
 
 class Stream:
     """One request, and what comes of it. The connection's lock guards it."""
 
     __slots__ = (
-        "bound", "ended", "headers", "held", "lost", "messages", "missing", "number", "owed", "parts",
+        "bound", "ended", "has_data", "headers", "held", "lost", "messages", "missing", "number", "owed", "parts",
         "too_large", "trailers", "until", "window", "woken",
     )  # fmt: skip
 
@@ -74,6 +82,8 @@ class Stream:
         """Bytes that a message may have."""
         self.messages: deque[bytes] = deque()
         self.headers: dict[str, bytes] | None = None
+        self.has_data = False
+        """Whether any byte of a message has come."""
         self.trailers: dict[str, bytes] = {}
         self.ended = False
         """Whether nothing more comes."""
@@ -93,6 +103,7 @@ class Stream:
         """Take bytes of messages."""
         if not content:  # or there would be more and more parts
             return
+        self.has_data = True
         if self.missing:
             self.parts.append(content)
             self.missing -= len(content)
@@ -171,6 +182,11 @@ class Session:
             not self.going and self._next < LAST_STREAM and len(self.streams) < self._most_streams
         )
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there ever was a stream."""
+        return self._next > 1
+
     def open(self, bound: int, until: float = math.inf) -> Stream:
         """Begin a stream, for so long, whose messages may have so many bytes."""
         stream = Stream(self._next, self._stream_window, until, bound)
@@ -223,6 +239,8 @@ class Session:
         while end - begin >= size_of_head:
             high, low, kind, flags, number = head(come, begin)
             behind = begin + size_of_head + (high << 8 | low)
+            if not self.met and come.startswith(b"HTTP/"):
+                raise ValueError(OLDER)
             if high << 8 | low > h2.FRAME_BYTES:
                 raise ValueError("a frame that is too long")
             if behind > end:
@@ -309,16 +327,17 @@ class Session:
             if headers.get(":status", b"")[:1] == b"1" and not ends:
                 return
             stream.headers = headers
-            if not ends and not _is_grpc(headers):  # a page of a proxy's: no messages
+            if not ends and not is_grpc(headers):  # a page of a proxy's: no messages
                 self.end(stream, None)
         if ends:
             stream.trailers = headers
             self.end(stream, None)
 
     def _take_reset(self, number: int, code: int) -> None:
+        # REFUSED_STREAM is to mean that nothing was done. HAProxy 2.6 says it of requests, too, which
+        # it has sent on, where its own connection to etcd breaks: puts were then made twice.
         if stream := self.streams.get(number):
-            reason = f"the server has reset the request (HTTP/2 error {code})"
-            self.end(stream, Lost(reason, code, sent=code != h2.REFUSED_STREAM))
+            self.end(stream, Lost(f"the server has reset the request (HTTP/2 error {code})", code))
 
     def _take_settings(self, content: bytes) -> None:
         for name, value in struct.iter_unpack(">HL", content):
@@ -342,10 +361,12 @@ class Session:
         self.going = True
         for stream in list(self.streams.values()):
             if stream.number > last:
-                self.end(stream, Lost("the server is closing the connection", sent=False))
+                reason = "the server is closing the connection"
+                self.end(stream, Lost(reason, sent=False, passed_over=last > 0))
 
 
-def _is_grpc(headers: dict[str, bytes]) -> bool:
+def is_grpc(headers: dict[str, bytes]) -> bool:
+    """Tell whether an answer that begins so is one of gRPC's."""
     kind = headers.get("content-type", b"")
     return headers.get(":status") == b"200" and kind.startswith(b"application/grpc")
 

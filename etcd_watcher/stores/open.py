@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from etcd_watcher.endpoints import Credentials
 from etcd_watcher.errors import ApiNotServed, ConnectionFailed
 from etcd_watcher.stores.base import Store
-from etcd_watcher.stores.proxies import proxy_to
 from etcd_watcher.stores.tls import tls_context
 
 __all__ = ["APIS", "open_store"]
@@ -20,6 +19,10 @@ NO_V2 = (
     "server with --enable-v2 (LocalEtcd() does). etcd 3.6 has removed it: there, and wherever the "
     'server is not yours, use api="v3"'
 )
+
+
+AGAIN = 0.5
+"""Seconds that v2 has to answer once v3 has, where it has not before."""
 
 
 def open_store(
@@ -48,20 +51,37 @@ def open_store(
     deadline = time.monotonic() + timeout
     if any(each.startswith("https:") for each in endpoints):
         tls_context(credentials)  # files that hold nothing usable are an error before anything else
-    if api != "v3":
-        # v2 knows no proxies: behind one there may be a server all the same.
-        proxied = api == "auto" and any(map(proxy_to, endpoints))
-        try:
-            store = _open_v2(endpoints, credentials, timeout / 2 if proxied else timeout)
-        except ConnectionFailed:
-            if not proxied:
-                raise
-            store = None
-        if store is not None:
-            return store
-        if api == "v2":
+    if api == "v3":
+        return _open_v3(endpoints, credentials, timeout)
+    if api == "v2":
+        store = _open_v2(endpoints, credentials, timeout)
+        if store is None:
             raise ApiNotServed(NO_V2.format(endpoint=", ".join(endpoints)))
-    return _open_v3(endpoints, credentials, deadline - time.monotonic())
+        return store
+    try:
+        store = _open_v2(endpoints, credentials, timeout / 2)
+    except ConnectionFailed:
+        # v2 knows no proxies: behind one there may be a server all the same. And a load balancer may
+        # take HTTP/2 alone, or have only gRPC behind it.
+        return _open_either(endpoints, credentials, deadline)
+    return store or _open_v3(endpoints, credentials, deadline - time.monotonic())
+
+
+def _open_either(endpoints: Sequence[str], credentials: Credentials, deadline: float) -> Store:
+    """Find v3, and v2 where a server serves that by now that was not there, or silent, just before."""
+    found = _open_v3(endpoints, credentials, deadline - time.monotonic())
+    try:
+        left = min(AGAIN, deadline - time.monotonic())
+        store = _open_v2(endpoints, credentials, left)
+    except ConnectionFailed:
+        return found
+    except BaseException:
+        found.close()
+        raise
+    if store is None:
+        return found
+    found.close()
+    return store
 
 
 def _open_v2(endpoints: Sequence[str], credentials: Credentials, timeout: float) -> Store | None:

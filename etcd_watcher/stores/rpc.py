@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from etcd_watcher.errors import StoreClosed
 from etcd_watcher.secret import SecretBytes
 from etcd_watcher.stores import http2_frames as h2
-from etcd_watcher.stores.forks import keep_from_forks
 from etcd_watcher.stores.http2 import Connection
-from etcd_watcher.stores.http2_link import Bell, NotConnected, Route
+from etcd_watcher.stores.http2_link import NotConnected, Route
+from etcd_watcher.stores.http2_pool import ChannelClosed, Pool
 from etcd_watcher.stores.http2_session import MESSAGE_HEAD, Stream
 from etcd_watcher.stores.rpc_status import RpcError, StatusCode, failure_of, late
 
@@ -25,22 +25,13 @@ __all__ = ["Call", "Channel", "ChannelClosed", "Metadata", "RpcError", "StatusCo
 Metadata = Sequence[tuple[str, str]]
 """Names and values that go with a request."""
 
+Begun = tuple[Connection, Stream]
+
 FOREVER = 1e9
 """Seconds for what has no end."""
 
-TRIES = 3
-"""Connections that are tried for a call, where a server takes no more requests on those that it has
-just taken: it may be going, and a proxy before it may not know that yet."""
-
 LONGEST = 99_999_999
 """Milliseconds that the protocol can write."""
-
-
-class ChannelClosed(StoreClosed):
-    """A channel was closed before a call."""
-
-    def __init__(self) -> None:
-        super().__init__("the connection was closed before a request")
 
 
 class Call:
@@ -48,32 +39,37 @@ class Call:
 
     Parameters
     ----------
-    connection, stream
+    begun : tuple of Connection and Stream
         None where it failed before it was sent, by `failure`.
     until : float
         The end of its time, by the monotonic clock.
+    again : callable, optional
+        Begins it once more.
     """
 
     def __init__(
         self,
-        connection: Connection | None,
-        stream: Stream | None,
+        begun: Begun | None,
         decode: Callable[[bytes], Any],
         until: float,
+        *,
         failure: RpcError | None = None,
+        again: Callable[[], Begun] | None = None,
     ) -> None:
-        self._connection, self._stream = connection, stream
+        self._begun = begun
         self._decode = decode
         self._until = until
         self._failure = failure
+        self._again = again
+        self._cancelled = False
         self._sending = threading.Lock()
 
     def send(self, request: Any) -> None:
         """Send one more message, from any thread. What keeps it from coming is told by reading."""
-        stream = self._stream
-        if self._connection is not None and stream is not None and not stream.ended:
+        if self._begun is not None and not self._begun[1].ended:
+            connection, stream = self._begun
             with self._sending:
-                self._connection.send(stream, _framed(request))
+                connection.send(stream, _framed(request))
 
     def read(self, seconds: float = FOREVER) -> Any:
         """Give the next answer; None where none has come in so many seconds, or `wake` was called.
@@ -84,24 +80,41 @@ class Call:
             There are no more.
         RpcError
         """
-        connection, stream = self._connection, self._stream
-        if self._failure is not None or connection is None or stream is None:
-            raise self._failure or StopIteration
-        until = time.monotonic() + seconds
-        message = connection.receive(stream, min(until, self._until))
-        if message is not None:
-            return self._decode(message)
-        if stream.ended and stream.messages:  # others have read them since
-            return self.read(0.0)
-        if not stream.ended:
-            if time.monotonic() < self._until:
+        until = min(time.monotonic() + seconds, self._until)
+        while True:
+            if self._failure is not None or self._begun is None:
+                raise self._failure or StopIteration
+            connection, stream = self._begun
+            message = connection.receive(stream, until)
+            if message is not None:
+                return self._decode(message)
+            if stream.ended and stream.messages:  # others have read them since
+                continue
+            if not stream.ended and time.monotonic() < self._until:
                 return None
-            connection.cancel(stream)
-            failure: RpcError | None = RpcError(StatusCode.DEADLINE_EXCEEDED, "no answer in time")
-        else:
-            failure = failure_of(stream)
-        self._failure = failure
-        raise failure or StopIteration
+            if not self._is_begun_again(stream):
+                self._failure = self._end(connection, stream)
+                raise self._failure or StopIteration
+
+    @staticmethod
+    def _end(connection: Connection, stream: Stream) -> RpcError | None:
+        """Give how it has ended: None where all is well."""
+        if stream.ended:
+            return failure_of(stream)
+        connection.cancel(stream)
+        return RpcError(StatusCode.DEADLINE_EXCEEDED, "no answer in time")
+
+    def _is_begun_again(self, stream: Stream) -> bool:
+        """Begin it once more where it was passed over: others may have been before us, repeatedly."""
+        if self._again is None or stream.lost is None or not stream.lost.passed_over:
+            return False
+        try:
+            self._begun = self._again()
+        except (NotConnected, ChannelClosed, TimeoutError):
+            return False
+        if self._cancelled:
+            self.cancel()
+        return True
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -113,12 +126,13 @@ class Call:
 
     def wake(self) -> None:
         """Have a `read` that waits give nothing, now."""
-        if self._connection is not None and self._stream is not None:
-            self._connection.wake(self._stream)
+        if self._begun is not None:
+            connection, stream = self._begun
+            connection.wake(stream)
 
     def done(self) -> bool:
         """Tell whether all of the answer has come, as far as somebody has read."""
-        return self._stream is None or self._stream.ended
+        return self._begun is None or self._begun[1].ended
 
     def result(self) -> Any:
         """Wait for the one answer of a call that has one.
@@ -140,12 +154,14 @@ class Call:
 
     def cancel(self) -> None:
         """End it, from any thread: who reads it has an `RpcError`, CANCELLED."""
-        if self._connection is not None and self._stream is not None:
-            self._connection.cancel(self._stream)
+        self._cancelled = True
+        if self._begun is not None:
+            connection, stream = self._begun
+            connection.cancel(stream)
 
 
 class Channel:
-    """Calls to one server, on one connection that is made when it is needed, and again.
+    """Calls to one server, on connections that are made when they are needed, and again.
 
     Parameters
     ----------
@@ -156,12 +172,8 @@ class Channel:
     """
 
     def __init__(self, route: Route, *, connecting: float, bound: int) -> None:
-        self._route = route
-        self._connecting = connecting
+        self._pool = Pool(route, connecting=connecting)
         self._bound = bound
-        self._begin()
-        keep_from_forks(self)
-        self._closed = False
         scheme = "http" if route.context is None else "https"
         host = f"[{route.host}]" if ":" in route.host else route.host
         self._head = h2.header(":method", "POST") + h2.header(":scheme", scheme)
@@ -174,23 +186,12 @@ class Channel:
                 ("user-agent", "etcd_watcher"),
             )
         )
+        self.retire, self.close = self._pool.retire, self._pool.close
 
-    def _begin(self) -> None:
-        self._lock = threading.RLock()
-        """Guards all below. It is taken by itself: an interrupt may leave a `Condition` locked."""
-        self._tried = threading.Condition(self._lock)
-        """Notified when a try to connect is over."""
-        self._connection: Connection | None = None
-        self._old: list[Connection] = []
-        """Those that take no more requests, and may have answers to give."""
-        self._bell: Bell | None = None
-        """While somebody connects: to tell them to give up."""
-        self._failure: RpcError | None = None
-        """Why there is no connection, where the last try failed."""
-
-    def abandon(self) -> None:
-        """See `forks.Inherited`."""
-        self._begin()
+    @property
+    def is_over(self) -> bool:
+        """Whether all calls have ended, once it was closed or retired."""
+        return self._pool.is_over
 
     def method(self, path: str, decode: Callable[[bytes], Any]) -> Method:
         """Give a method of the server by its path; `decode` makes answers of bytes."""
@@ -211,91 +212,21 @@ class Channel:
         ChannelClosed
         """
         until = time.monotonic() + (FOREVER if timeout is None else timeout)
-        for _ in range(TRIES):
-            connection = self._connected(until)
-            if isinstance(connection, RpcError):
-                return Call(None, None, decode, until, connection)
-            stream = connection.open(
-                _with(headers, metadata, None if timeout is None else until),
-                None if request is None else _framed(request),
-                until=until,
-                bound=self._bound,
-            )
-            if stream is not None:
-                return Call(connection, stream, decode, until)
-        failure = RpcError(StatusCode.UNAVAILABLE, "the server takes no requests", sent=False)
-        return Call(None, None, decode, until, failure)
+        message = None if request is None else _framed(request)
 
-    def _connected(self, until: float) -> Connection | RpcError:
-        """Give a connection that takes requests, or why there is none; one thread makes it."""
-        present = self._connection
-        if present is not None and present.is_open and not self._closed:
-            return present
-        bell: Bell | None = None
+        def open_on(connection: Connection) -> Stream | None:
+            asked = _with(headers, metadata, None if timeout is None else until)
+            return connection.open(asked, message, until=until, bound=self._bound)
+
+        begin = partial(self._pool.begin, open_on, until)
         try:
-            with self._lock:
-                if (found := self._found(present, until)) is not None:
-                    return found
-                self._bell = bell = Bell()
-            found = Connection(self._route, bell, min(self._connecting, until - time.monotonic()))
-            self._end_try(bell, found)
+            begun = begin()
         except NotConnected as error:
-            if time.monotonic() < until:
-                found = RpcError(StatusCode.UNAVAILABLE, str(error), sent=False)
-                self._end_try(bell, found)
-            else:
-                found = late()
-                # Who waited has more time, maybe, and tries by themselves.
-                self._end_try(bell, None)
-        except BaseException:  # an interrupt
-            self._end_try(bell, None)  # who waited tries by themselves
-            raise
-        if self._closed:
-            raise ChannelClosed
-        return found
-
-    def _found(self, present: Connection | None, until: float) -> Connection | RpcError | None:
-        """Give what another's try has come to; None where it is for us to try."""
-        if self._bell is not None:
-            if not self._tried.wait_for(lambda: self._bell is None, until - time.monotonic()):
-                return late()
-            if self._failure is not None and not self._closed:
-                return self._failure
-        if self._closed:
-            raise ChannelClosed
-        if self._connection not in {None, present}:
-            return self._connection
-        if present is not None:
-            self._old = [each for each in [*self._old, present] if not each.is_over]
-        self._connection = self._failure = None
-        return None
-
-    def _end_try(self, bell: Bell | None, made: Connection | RpcError | None) -> None:
-        """Say how a try to connect has ended, once."""
-        with self._lock:
-            if bell is None or self._bell is not bell:
-                return
-            self._bell = None
-            self._tried.notify_all()
-            if isinstance(made, Connection):
-                self._connection = made
-                if self._closed:
-                    made.close()
-            else:
-                self._failure = made
-                bell.close()
-
-    def close(self) -> None:
-        """End all calls, from any thread; idempotent."""
-        with self._lock:
-            self._closed = True
-            if self._bell is not None:
-                self._bell.over = True
-                self._bell.ring()
-            connections = [*self._old, self._connection]
-        for each in connections:
-            if each is not None:
-                each.close()
+            failure = RpcError(StatusCode.UNAVAILABLE, str(error), sent=False)
+            return Call(None, decode, until, failure=failure)
+        except TimeoutError:
+            return Call(None, decode, until, failure=late())
+        return Call(begun, decode, until, again=None if request is None else begin)
 
 
 class Method:

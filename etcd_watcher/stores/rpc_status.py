@@ -6,7 +6,7 @@ from enum import IntEnum
 from urllib.parse import unquote
 
 from etcd_watcher.stores import http2_frames as h2
-from etcd_watcher.stores.http2_session import CANCELLED, Lost, Stream
+from etcd_watcher.stores.http2_session import CANCELLED, Lost, Stream, is_grpc
 
 __all__ = ["RpcError", "StatusCode", "failure_of", "late"]
 
@@ -48,6 +48,29 @@ OF_HTTP = {
 }
 """What it means where somebody answers who does not speak gRPC, by the protocol."""
 
+TRY_AGAIN = {408, 425, 429}
+"""Below 500, the answers that say nothing of the request but that it may go better another time."""
+
+SERVER_ERRORS = 500
+"""Where HTTP's statuses of that kind begin."""
+
+WAYS_OUT = {
+    400: "its log says why; maybe it wants a client certificate: cert= and key=",
+    401: "what is on the way to etcd wants a login of its own, which we do not have: let gRPC through "
+    "without, or with a client certificate",
+    403: "what is on the way to etcd does not let us through",
+    413: "what is on the way to etcd takes no request as large as this one (nginx: "
+    "client_max_body_size)",
+    502: "what is on the way has no etcd behind it, or does not speak HTTP/2 with it (nginx: "
+    "grpc_pass, HAProxy: proto h2)",
+    503: "what is on the way has no etcd behind it",
+    504: "what is on the way had no answer from etcd in its time",
+}
+"""What to do where somebody answers so who does not speak gRPC."""
+
+NAME = 40
+"""Characters of what a server calls itself, at the most."""
+
 OF_RESET = {
     h2.REFUSED_STREAM: StatusCode.UNAVAILABLE,
     h2.STREAM_CANCELLED: StatusCode.CANCELLED,
@@ -66,11 +89,29 @@ class RpcError(Exception):
         What the server says, or why nobody was asked.
     sent : bool
         Whether the server may have carried it out.
+    lost : bool
+        Whether it failed on the way, and not by the word of who was asked: another time it may not.
+    page : bool
+        Whether it was answered by somebody on the way who does not speak gRPC.
     """
 
-    def __init__(self, code: StatusCode, details: str, *, sent: bool = True) -> None:
+    def __init__(
+        self,
+        code: StatusCode,
+        details: str,
+        *,
+        sent: bool = True,
+        lost: bool = False,
+        page: bool = False,
+    ) -> None:
         super().__init__(code, details)
         self.code, self.details, self.sent = code, details, sent
+        self.lost, self.page = lost, page
+
+    @property
+    def by_us(self) -> bool:
+        """Whether we have cancelled it ourselves."""
+        return self.code is StatusCode.CANCELLED and self.details == CANCELLED
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.details}"
@@ -90,19 +131,30 @@ def failure_of(stream: Stream) -> RpcError | None:
     if stream.lost is not None:
         return _failure_by(stream.lost)
     headers = stream.headers or {}
-    told = stream.trailers.get("grpc-status", b"")
-    details = unquote(stream.trailers.get("grpc-message", b"").decode("latin-1"))
+    # What is on the way may have put the end of headers that are all of an answer into a frame of data.
+    ending = stream.trailers if stream.trailers or stream.has_data else headers
+    told = ending.get("grpc-status", b"")
     if told.isdigit():
         code = _code(told)
         if code == StatusCode.OK:
             return None
         known = StatusCode(code) if code in StatusCode._value2member_map_ else StatusCode.UNKNOWN
-        return RpcError(known, details)
+        return RpcError(known, unquote(ending.get("grpc-message", b"").decode("latin-1")))
+    if is_grpc(headers):
+        return RpcError(StatusCode.UNKNOWN, "an answer that stops without a status", lost=True)
+    return _failure_by_page(headers)
+
+
+def _failure_by_page(headers: dict[str, bytes]) -> RpcError:
     status = headers.get(":status", b"")
-    return RpcError(
-        OF_HTTP.get(_code(status), StatusCode.UNKNOWN),
-        f"an answer that is not gRPC's (HTTP {status[:DIGITS].decode('latin-1')})",
-    )
+    code = _code(status)
+    name = headers.get("server", b"").decode("latin-1")[:NAME]
+    by = f" by {name}" if name.isprintable() and name else ""
+    details = f"an answer that is not gRPC's (HTTP {status[:DIGITS].decode('latin-1')}{by})"
+    if code in WAYS_OUT:
+        details += f": {WAYS_OUT[code]}"
+    lost = code >= SERVER_ERRORS or code in TRY_AGAIN
+    return RpcError(OF_HTTP.get(code, StatusCode.UNKNOWN), details, lost=lost, page=True)
 
 
 def _code(written: bytes) -> int:
@@ -116,4 +168,4 @@ def _failure_by(lost: Lost) -> RpcError:
     code = StatusCode.UNAVAILABLE
     if lost.code is not None:
         code = OF_RESET.get(lost.code, StatusCode.INTERNAL)
-    return RpcError(code, lost.reason, sent=lost.sent)
+    return RpcError(code, lost.reason, sent=lost.sent, lost=True)

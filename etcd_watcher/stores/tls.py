@@ -15,6 +15,9 @@ UNKNOWN_ISSUER = {18, 19, 20, 21}
 REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 """What is in the names of the alerts by which a server says that it does not let us in."""
 
+NO_PROTOCOL = "no application protocol"
+"""How a server says that it speaks none of what we have offered it (RFC 7301)."""
+
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
     """Verify the server, by our own authority where there is one, and show our certificate.
@@ -54,8 +57,11 @@ def explain(error: OSError) -> str:
     """Say what went wrong with TLS, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_certificate(error.verify_code, error.verify_message)
+    words = _words(error)
     advice = "if it does not speak TLS, use http://"
-    return refusal(error) or f"no TLS handshake ({_words(error)}): {advice}"
+    if NO_PROTOCOL in words.lower().replace("_", " "):
+        advice = "it does not take HTTP/2, which a proxy or a load balancer has to be told to do"
+    return refusal(error) or f"no TLS handshake ({words}): {advice}"
 
 
 def refusal(error: OSError) -> str | None:

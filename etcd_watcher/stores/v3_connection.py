@@ -113,7 +113,6 @@ class Connection:
         self._credentials = credentials
         self._login = login or Login(credentials.user)
         self._proxy = proxy_to(endpoint)
-        self._closed = False
         self._met = False
         """Whether the endpoint has answered on this channel, whatever."""
         self.channel = Channel(self._route(), connecting=CONNECTING, bound=MESSAGE_BOUND)
@@ -181,9 +180,7 @@ class Connection:
         """Give the error of ours for a request to which nothing else was joined."""
         failure = self.explain(error)
         if isinstance(failure, StoreClosed):
-            if self._closed:
-                return ChannelClosed()
-            failure = self.failed("the server cancelled a request")
+            return ChannelClosed()
         if isinstance(failure, RequestFailed):
             failure.sent = False
         return failure
@@ -256,9 +253,9 @@ class Connection:
     def explain(self, error: RpcError) -> Exception:
         """Give the error of ours that says what this one of a call means."""
         code, details = error.code, error.details
-        if code is StatusCode.CANCELLED and not gave_up(details):
+        if error.by_us:
             return StoreClosed("the connection was closed while a request was under way")
-        if code is StatusCode.UNAVAILABLE or gave_up(details):
+        if error.lost or code in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED} or gave_up(details):
             return self.failed(
                 self._proxied(plain(details)),
                 sent=error.sent and not did_nothing(details),
@@ -278,7 +275,8 @@ class Connection:
         advice = next((each for said, each in ADVICE.items() if said in details), "")
         if "invalid user ID or password" in details:
             advice += f" (user={self._credentials.user!r})"
-        refused = Denied if code is StatusCode.PERMISSION_DENIED else RequestRejected
+        denied = code is StatusCode.PERMISSION_DENIED and not error.page
+        refused = Denied if denied else RequestRejected
         return refused(f"{self.endpoint} refused: {details or code}{advice}")
 
     def failed(
@@ -308,6 +306,15 @@ class Connection:
             f"names: to go directly, have {host} in NO_PROXY)"
         )
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes of it any more, once it was closed or retired."""
+        return self.channel.is_over
+
+    def retire(self) -> None:
+        """Take no more requests, and end with the last of those that are under way."""
+        self.channel.retire()
+
     def close(self) -> None:
-        self._closed = True
+        """End it, and all that is under way."""
         self.channel.close()

@@ -240,7 +240,8 @@ class Segments:
         except RpcError as error:
             if self._ended:
                 return
-            if error.code is not StatusCode.RESOURCE_EXHAUSTED or self._in_fragments:
+            too_large = error.code is StatusCode.RESOURCE_EXHAUSTED and not error.lost
+            if not too_large or self._in_fragments:
                 raise self._connection.explain(error) from error
             self._ask_for_less()
         finally:

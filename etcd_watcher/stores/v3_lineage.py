@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +22,9 @@ __all__ = ["Lineage", "Reading", "tell"]
 
 VALUE_ANSWER = 5.0
 """Seconds we wait for the values of keys at an earlier revision."""
+
+AHEAD = "required revision is a future revision"
+"""How a member says that it has not come so far yet."""
 
 VALUES_AT_ONCE = 16
 """Values asked for at one time. Each may have 1.5 MB."""
@@ -201,13 +204,26 @@ class Lineage:
             for index in indices
         ]
         answers = self._connection.begin("range", requests, VALUE_ANSWER)
-        for index, answer in zip(indices, answers, strict=True):
+        for index, request, answer in zip(indices, requests, answers, strict=True):
             try:
-                found = answer().kvs
+                found = self._found(request, answer)
             except (Compacted, RequestRejected):
                 continue  # it is not known, then
             for kv in found:
                 yield index, kv
+
+    def _found(self, request: Any, answer: Callable[[], Any]) -> Sequence[Any]:
+        """Wait for a value, and ask once more where it was not that member, but one behind it.
+
+        So a load balancer may have it, which gives each request to another.
+        """
+        try:
+            return answer().kvs  # type: ignore[no-any-return]
+        except RequestRejected as refused:
+            if AHEAD not in str(refused):
+                raise
+        request.serializable = False  # it waits for what it has not yet
+        return self._connection.call("range", request, VALUE_ANSWER).kvs  # type: ignore[no-any-return]
 
     def forget(self, cost: int) -> None:
         """Forget half of what is known where it is too much; `cost`: bytes that came since."""

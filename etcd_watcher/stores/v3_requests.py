@@ -68,6 +68,8 @@ class Requests:
         """Guards all below."""
         self.turn = 0
         self._connection: Connection | None = None
+        self._left: list[Connection] = []
+        """Those that were left, and may have answers to give."""
         self._others: set[Connection | Requests] = set()
         """To endpoints that are not in use, each for one request; and what is made apart."""
         self._closed = False
@@ -95,21 +97,28 @@ class Requests:
             return self._connection, self.turn
 
     def leave(self, turn: int) -> None:
-        """Go on to the next endpoint, unless somebody has since `turn`."""
+        """Go on to the next endpoint, unless somebody has since `turn`.
+
+        What is under way may well be answered: behind a load balancer a watch ends, or a request
+        fails, on a connection that is as good as ever, or next to one.
+        """
         with self._lock:
             if self.turn != turn:
                 return
             self.turn += 1
             connection, self._connection = self._connection, None
+            self._left = [each for each in self._left if not each.is_over]
+            if connection is not None:
+                self._left.append(connection)
         if connection is not None:
-            connection.close()
+            connection.retire()
 
     def close(self) -> None:
         """End whatever is under way; idempotent."""
         with self._lock:
             self._closed = True
             connection, self._connection = self._connection, None
-            others = list(self._others)
+            others = [*self._others, *self._left]
         for each in others if connection is None else (connection, *others):
             each.close()
 

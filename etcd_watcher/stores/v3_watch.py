@@ -191,7 +191,7 @@ class V3Watch:
         except RpcError as error:
             if self._closed:
                 raise StoreClosed("this watch is closed") from None
-            if error.code is StatusCode.RESOURCE_EXHAUSTED:
+            if error.code is StatusCode.RESOURCE_EXHAUSTED and not error.lost:
                 if error.details.startswith(SERVER_RECEIVED):
                     raise RequestRejected(
                         f"{self._connection.endpoint} refused the watch: its keys are too long, "

@@ -78,13 +78,17 @@ def test_a_refusal_is_told_as_the_server_says_it(
         peer.answer(peer.request().number, b"not all", status=status, told=said)
         refusal = [*GRPC, ("grpc-status", status), ("grpc-message", said)]
         peer.send(peer.headers(peer.request().number, refusal, end=True))
+        # As a load balancer may write it that reads headers before it knows that nothing follows.
+        number = peer.request().number
+        peer.send(peer.headers(number, refusal), h2.frame(h2.DATA, h2.END_STREAM, number))
         peer.drain()
 
     with serving(greeted(script)) as route:
         method = opened(route)
-        for _ in range(2):
+        for _ in range(3):
             error = failure(method, b"")
             assert (error.code, error.details, error.sent) == (code, details, True)
+            assert not error.lost
         channel_of(method).close()
 
 
@@ -114,7 +118,7 @@ def test_a_page_instead_of_an_answer_is_told_by_its_status(
             error = failure(method, b"")
             assert (error.code, error.sent) == (code, True)
             assert "(HTTP " in error.details
-            assert len(error.details) < 60
+            assert len(error.details.partition(": ")[0]) < 60
         assert method(b"well") == b"well"  # on the same connection
         channel_of(method).close()
 
@@ -134,24 +138,27 @@ def test_an_answer_without_a_message_or_status_is_no_answer(opened: Open) -> Non
 
 
 @pytest.mark.parametrize(
-    ("code", "meaning", "sent"),
+    ("code", "meaning"),
     [
-        (h2.REFUSED_STREAM, StatusCode.UNAVAILABLE, False),
-        (h2.STREAM_CANCELLED, StatusCode.CANCELLED, True),
-        (h2.ENHANCE_YOUR_CALM, StatusCode.RESOURCE_EXHAUSTED, True),
-        (2, StatusCode.INTERNAL, True),
+        (h2.REFUSED_STREAM, StatusCode.UNAVAILABLE),
+        (h2.STREAM_CANCELLED, StatusCode.CANCELLED),
+        (h2.ENHANCE_YOUR_CALM, StatusCode.RESOURCE_EXHAUSTED),
+        (2, StatusCode.INTERNAL),
     ],
 )
-def test_a_call_that_the_server_resets_fails(
-    opened: Open, code: int, meaning: StatusCode, *, sent: bool
+def test_a_call_that_the_server_resets_fails_and_may_have_been_carried_out(
+    opened: Open, code: int, meaning: StatusCode
 ) -> None:
+    """Of a call that was refused, too: HAProxy says so of what it has sent on."""
+
     def script(peer: Peer) -> None:
         peer.send(numbered(h2.RST_STREAM, peer.request().number, code))
         peer.echo()
 
     with serving(greeted(script)) as route:
         method = opened(route)
-        assert told(failure(method, b"")) == (meaning, sent)
+        error = failure(method, b"")
+        assert (*told(error), error.lost, error.by_us) == (meaning, True, True, False)
         assert method(b"next") == b"next"
         channel_of(method).close()
 

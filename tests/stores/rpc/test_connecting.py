@@ -118,11 +118,16 @@ def hangs_up(peer: Peer) -> None:
     peer.wire.recv(1)
 
 
-@pytest.mark.parametrize("script", [http1, alert, hangs_up])
-def test_who_speaks_something_else_is_asked_nothing(opened: Open, script: Script) -> None:
+@pytest.mark.parametrize(
+    ("script", "said"), [(http1, "answers in HTTP/1"), (alert, ""), (hangs_up, "")]
+)
+def test_who_speaks_something_else_is_asked_nothing(
+    opened: Open, script: Script, said: str
+) -> None:
     with serving(script) as route:
         error = failure(opened(route), b"", timeout=PATIENCE)
     assert told(error) == (StatusCode.UNAVAILABLE, False)
+    assert said in error.details
 
 
 @pytest.mark.parametrize("way", ["leaving", "full"])

@@ -120,22 +120,6 @@ def test_a_connection_that_the_server_leaves_is_let_go_with_its_last_call(opened
         channel_of(method).close()
 
 
-def test_requests_behind_a_farewell_were_not_carried_out(opened: Open) -> None:
-    def script(peer: Peer) -> None:
-        for _ in range(2):
-            peer.request()
-        peer.send(goodbye(1))
-        peer.answer(1, b"first")
-        peer.drain()
-
-    with serving(greeted(script)) as route:
-        method = opened(route)
-        first, second = method.begin(b""), method.begin(b"")
-        assert told(failure(second.result)) == (StatusCode.UNAVAILABLE, False)
-        assert first.result() == b"first"
-        channel_of(method).close()
-
-
 def test_a_server_that_dies_in_the_middle_may_have_done_it(opened: Open) -> None:
     def script(peer: Peer) -> None:
         number = peer.request().number

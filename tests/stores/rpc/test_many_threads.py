@@ -89,7 +89,7 @@ def test_an_answer_that_others_read_just_as_a_look_for_it_ends_is_not_lost(
     with serving(greeted(script)) as route:
         method = opened(route)
         call = method.begin(b"")
-        connection = channel_of(method)._connection
+        connection = channel_of(method)._pool._present
         assert connection is not None
         receive = connection.receive
 

@@ -27,7 +27,7 @@ def test_what_is_secret_is_in_no_traceback(
         else:
             channel = channel_of(method)
             channel.method("/", bytes).begin(b"").cancel()
-            link = channel._connection._link  # type: ignore[union-attr]
+            link = channel._pool._present._link  # type: ignore[union-attr]
             monkeypatch.setattr(link, where, interrupt)
         with pytest.raises(KeyboardInterrupt) as raised:
             method(SecretBytes(b"hidden"), metadata=metadata, timeout=PATIENCE)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from etcd_watcher.stores import http2
 from etcd_watcher.stores import http2_frames as h2
+from etcd_watcher.stores import http2_pulse
 from etcd_watcher.stores.rpc import StatusCode
 from tests.stores.http2_server import (
     PATIENCE,
@@ -45,9 +45,9 @@ def test_a_call_whose_time_is_up_is_cancelled_at_the_server(opened: Open) -> Non
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask for signs of life after a moment."""
-    monkeypatch.setattr(http2, "QUIET", 0.1)
-    monkeypatch.setattr(http2, "SELDOM", 0.1)
-    monkeypatch.setattr(http2, "SIGN_OF_LIFE", 0.3)
+    monkeypatch.setattr(http2_pulse, "QUIET", 0.1)
+    monkeypatch.setattr(http2_pulse, "SELDOM", 0.1)
+    monkeypatch.setattr(http2_pulse, "SIGN_OF_LIFE", 0.3)
 
 
 @pytest.mark.usefixtures("hurried")
@@ -55,7 +55,8 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_that_gives_no_sign_of_life_is_lost(
     opened: Open, seldom: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http2, "SELDOM", seldom)  # the first is asked for as soon as it is quiet
+    # The first is asked for as soon as it is quiet.
+    monkeypatch.setattr(http2_pulse, "SELDOM", seldom)
     with serving(SILENT) as route:
         method = opened(route)
         error = failure(method, b"")

@@ -65,6 +65,18 @@ def test_closing_ends_a_request_under_way(
     assert isinstance(found[0], StoreClosed)
 
 
+def test_closing_ends_what_is_under_way_on_a_connection_that_was_left(
+    paused_first: V3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = begun(paused_first, monkeypatch, "put")
+    thread, found = in_thread(lambda: paused_first.put(b"k", b"v", None, 60))
+    assert sent.wait(TIMEOUT)
+    paused_first.rotate(0)
+    paused_first.close()
+    thread.join(TIMEOUT)
+    assert isinstance(found[0], StoreClosed)
+
+
 def test_leases_that_are_asked_for_on_a_closed_channel_are_no_defect_either(
     etcd: LocalEtcd,
 ) -> None:

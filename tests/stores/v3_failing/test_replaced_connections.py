@@ -77,6 +77,24 @@ def test_a_write_under_way_when_the_connection_is_replaced_is_not_made_again(
     assert paused_first.get(fresh_key.encode(), TIMEOUT) is None
 
 
+def test_what_is_under_way_when_the_connection_is_replaced_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As behind a load balancer, which ends a watch, and has nothing against a write beside it."""
+    with LocalEtcd() as etcd, closing(V3Store([etcd.url])) as store:
+        assert store.revision(TIMEOUT) == 1
+        sent = begun(store, monkeypatch, "put")
+        etcd.pause()
+        thread, found = in_thread(lambda: store.put(b"k", b"v", None, 60))
+        assert sent.wait(TIMEOUT)
+        store.rotate(0)
+        etcd.resume()
+        thread.join(TIMEOUT)
+        assert found == [2]
+        assert store.revision(TIMEOUT) == 2
+        assert store._requests._left[0].is_over
+
+
 def test_what_comes_behind_a_write_that_was_lost_with_its_connection_goes_elsewhere(
     store: V3Store, fresh_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
