@@ -20,6 +20,8 @@ from collections.abc import Sequence
 
 import psutil
 
+from tests.processes import processes_with
+
 MARK = "ETCD_WATCHER_HALTS"
 """In the environment of all that comes of the command."""
 
@@ -66,9 +68,9 @@ def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
 def halt(mark: str) -> list[psutil.Process]:
     """Stop all that run, and give them. What a test has stopped itself is left to it."""
     stopped = []
-    for each in psutil.process_iter():
+    for each in processes_with(MARK, mark):
         with contextlib.suppress(psutil.Error):
-            if each.environ().get(MARK) == mark and each.status() != psutil.STATUS_STOPPED:
+            if each.status() != psutil.STATUS_STOPPED:
                 each.send_signal(signal.SIGSTOP)
                 stopped.append(each)
     return stopped

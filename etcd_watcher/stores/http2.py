@@ -33,7 +33,6 @@ __all__ = ["Connection"]
 TAKEN = 7.0
 """Seconds in which the other side has to take something of what is sent."""
 
-
 LOOK_UP = 5.0
 """Seconds for which who waits for another to read does so at the most."""
 

@@ -20,7 +20,6 @@ NO_V2 = (
     'server is not yours, use api="v3"'
 )
 
-
 AGAIN = 0.5
 """Seconds that v2 has to answer once v3 has, where it has not before."""
 

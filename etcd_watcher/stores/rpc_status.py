@@ -113,6 +113,11 @@ class RpcError(Exception):
         """Whether we have cancelled it ourselves."""
         return self.code is StatusCode.CANCELLED and self.details == CANCELLED
 
+    @property
+    def over_a_limit(self) -> bool:
+        """Whether it was more than we, or who was asked, take."""
+        return self.code is StatusCode.RESOURCE_EXHAUSTED and not self.lost
+
     def __str__(self) -> str:
         return f"{self.code.name}: {self.details}"
 

@@ -27,7 +27,7 @@ from etcd_watcher.errors import (
     StoreClosed,
 )
 from etcd_watcher.keys import KeyRange
-from etcd_watcher.stores.rpc import ChannelClosed, Metadata, RpcError, StatusCode
+from etcd_watcher.stores.rpc import ChannelClosed, Metadata, RpcError
 from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection
 from etcd_watcher.stores.v3_knocks import KNOCK, KNOCK_EVERY, Knocks
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
@@ -240,8 +240,7 @@ class Segments:
         except RpcError as error:
             if self._ended:
                 return
-            too_large = error.code is StatusCode.RESOURCE_EXHAUSTED and not error.lost
-            if not too_large or self._in_fragments:
+            if not error.over_a_limit or self._in_fragments:
                 raise self._connection.explain(error) from error
             self._ask_for_less()
         finally:

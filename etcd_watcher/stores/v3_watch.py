@@ -29,7 +29,7 @@ from etcd_watcher.errors import (
 )
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.stores.base import Batch
-from etcd_watcher.stores.rpc import Call, ChannelClosed, RpcError, StatusCode
+from etcd_watcher.stores.rpc import Call, ChannelClosed, RpcError
 from etcd_watcher.stores.v3_connection import NEEDS_LEADER, Connection
 from etcd_watcher.stores.v3_login import LOGIN_OVER, LOGIN_TRIES, is_old_token
 from etcd_watcher.stores.v3_outbox import Outbox, ask_progress, cancel, create
@@ -191,7 +191,7 @@ class V3Watch:
         except RpcError as error:
             if self._closed:
                 raise StoreClosed("this watch is closed") from None
-            if error.code is StatusCode.RESOURCE_EXHAUSTED and not error.lost:
+            if error.over_a_limit:
                 if error.details.startswith(SERVER_RECEIVED):
                     raise RequestRejected(
                         f"{self._connection.endpoint} refused the watch: its keys are too long, "

@@ -21,6 +21,8 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
+from tests.processes import processes_with
+
 ROOT = Path(__file__).parents[2]
 
 # How long a thing may take on two busy cores before we call it broken.
@@ -113,16 +115,6 @@ def wait_until(tell: Callable[[], T | None], seconds: float, otherwise: str) -> 
         if time.monotonic() > end:
             pytest.fail(f"after {seconds:.0f} s: {otherwise}")
         time.sleep(0.05)
-    return found
-
-
-def processes_with(variable: str, value: str) -> list[psutil.Process]:
-    """Give the processes that were started with this in their environment, by whomever."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(variable) == value:
-                found.append(process)
     return found
 
 

@@ -20,6 +20,7 @@ from playwright.sync_api import Page, expect
 from etcd_watcher import LocalEtcd
 from etcd_watcher.local.ports import free_ports
 from tests.notebooks.save import METADATA
+from tests.processes import processes_with
 from tests.ui.lab import (
     CELLS_SECONDS,
     HARMLESS,
@@ -27,7 +28,6 @@ from tests.ui.lab import (
     STOP_SECONDS,
     Lab,
     NotebookPage,
-    processes_with,
     wait_until,
 )
 from tests.ui.looks import take_picture
