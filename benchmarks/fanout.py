@@ -120,8 +120,8 @@ def _watch(server: LocalEtcd, count: int, puts: int) -> Iterator[Measurement]:
     yield Measurement(work, "etcd_watcher", threads, "threads of Python")
     yield Measurement(work, "etcd_watcher", all_threads, "threads that the system counts")
     yield Measurement(work, "etcd_watcher", connections, "connections")
-    # Fewer events a message cost more each, and how many there are is the server's and the writer's
-    # doing: from 2.7 to 1 an event went from 36 to 110 us. Compare what came alike.
+    # Fewer events a message cost more each: from 44 to 1 an event went from 4 to 24 us. So the writer
+    # has one put under way, and each event has a message of its own, however many keys there are.
     for which, cost, at_once in zip(("first", "next"), costs[::2], costs[1::2], strict=True):
         yield Measurement(work, "etcd_watcher", cost, f"{CPU}, of the {which} {puts:,}")
         yield Measurement(

@@ -1,7 +1,7 @@
 """Writes to an etcd: as fast as it takes them, or at a steady rate; by a process of its own.
 
 python -m benchmarks.writing steady URL PREFIX RATE COUNT
-python -m benchmarks.writing fill URL PREFIX KEYS COUNT
+python -m benchmarks.writing one-by-one URL PREFIX KEYS COUNT
 """
 
 from __future__ import annotations
@@ -45,8 +45,19 @@ def _txn(channel: grpc.Channel) -> Any:
     )
 
 
-def fill(url: str, prefix: str, count: int, *, at_once: int = 1, keys: int = 100) -> None:
-    """Write `count` values of 20 bytes to so many keys in turn, `at_once` of them a transaction."""
+def fill(
+    url: str,
+    prefix: str,
+    count: int,
+    *,
+    at_once: int = 1,
+    keys: int = 100,
+    in_flight: int = IN_FLIGHT,
+) -> None:
+    """Write `count` values of 20 bytes to so many keys in turn.
+
+    `at_once` of them are a transaction, and so many of these are under way at a time.
+    """
     channel = _channel(url)
     calls = {"put": _put(channel), "txn": _txn(channel)}
     under_way: deque[Any] = deque()
@@ -65,7 +76,7 @@ def fill(url: str, prefix: str, count: int, *, at_once: int = 1, keys: int = 100
                 ("put", puts[0].put) if at_once == 1 else ("txn", wire.TxnRequest(success=puts))
             )
             under_way.append(calls[name].future(request, timeout=TIMEOUT))
-            if len(under_way) == IN_FLIGHT:
+            if len(under_way) == in_flight:
                 under_way.popleft().result()
         for each in under_way:
             each.result()
@@ -124,4 +135,4 @@ if __name__ == "__main__":
         print(steady(url, prefix, float(rate), int(count)))
     else:
         url, prefix, keys, count = rest
-        fill(url, prefix, int(count), keys=int(keys))
+        fill(url, prefix, int(count), keys=int(keys), in_flight=1)
