@@ -52,7 +52,16 @@ def main() -> None:
             watcher.on(f"many/{number:05}")(One())
         seconds = time.perf_counter() - began
         mib = resident() - before
-        writer = [sys.executable, "-m", "benchmarks.writing", "one-by-one", url, "many/", keys, puts]
+        writer = [
+            sys.executable,
+            "-m",
+            "benchmarks.writing",
+            "one-by-one",
+            url,
+            "many/",
+            keys,
+            puts,
+        ]
         costs = []
         for _ in range(2):
             told[0] = messages[0] = 0

@@ -45,7 +45,7 @@ def _txn(channel: grpc.Channel) -> Any:
     )
 
 
-def fill(
+def fill(  # noqa: PLR0913 - what is written, and how
     url: str,
     prefix: str,
     count: int,
