@@ -73,6 +73,8 @@ class ValueEditor(LiveWidget):
     def _start(self) -> None:
         self._errands = Errands(self)
         self._found: Found = (None, None)
+        self._found_key: str | None = None
+        """The key that was read; another than `key` while that is not read yet."""
         self._loaded = 0
         """Counts what was read for the page to edit: it takes up a new one."""
         self._newest: int | None = None
@@ -118,11 +120,10 @@ class ValueEditor(LiveWidget):
     def _load(self) -> None:
         """Read the key, for the page to show and edit."""
         self._newest = self._conflict = None
-        self._found = (None, None)
         if self.key:
             self._errands.run(partial(self._read, self.key), partial(self._took, self.key))
         else:
-            self._loaded += 1
+            self._took("", (None, None))
 
     def _read(self, key: str) -> Found:
         found = self.watcher.read(key)
@@ -132,7 +133,7 @@ class ValueEditor(LiveWidget):
 
     def _took(self, key: str, found: Found) -> None:
         if key == self.key:
-            self._found = found
+            self._found, self._found_key = found, key
             self._newest = None
             self._loaded += 1
 
@@ -149,7 +150,7 @@ class ValueEditor(LiveWidget):
         key = self.key
 
         def take(revision: int) -> None:
-            if key == self.key and self._errands.told()["busy"] == 0:
+            if key == self.key == self._found_key and self._errands.told()["busy"] == 0:
                 self._newest = None if revision == self._revision else revision
 
         asker.ask(self, "look", partial(self._revision_now, key), take)
@@ -180,6 +181,7 @@ class ValueEditor(LiveWidget):
     def _how_it_stands(self) -> Message:
         return self._errands.told() | {
             "loaded": self._loaded,
+            "id": _id_of(self.key),
             "key": cell(to_bytes(self.key)),
             "newest": self._newest,
             "conflict": self._conflict,
@@ -201,6 +203,7 @@ class ValueEditor(LiveWidget):
         if len(raw) > LARGEST:
             escapes = True  # it may be cut in the middle of a character
         return {
+            "id": None if self._found_key is None else _id_of(self._found_key),
             "there": found is not None,
             "revision": self._revision,
             "created": 0 if found is None else found.created,
@@ -240,16 +243,19 @@ class ValueEditor(LiveWidget):
                 self._load()
             case {
                 "ask": "put",
+                "id": str(meant),
                 "text": str(text),
                 "escapes": bool(escapes),
                 "revision": int(revision),
                 "life": dict(life),
             }:
-                self._put(text, revision, life, escapes=escapes)
-            case {"ask": "delete", "revision": int(revision)}:
-                self._delete(revision)
+                if self._may_write(meant):
+                    self._put(text, revision, life, escapes=escapes)
+            case {"ask": "delete", "id": str(meant), "revision": int(revision)}:
+                if self._may_write(meant):
+                    self._delete(revision)
 
-    def _may_write(self) -> bool:
+    def _may_write(self, meant: str) -> bool:
         self._said = ""
         self._conflict = None
         if not self.writes:
@@ -258,13 +264,14 @@ class ValueEditor(LiveWidget):
             )
         elif not self.key:
             self._errands.trouble = "Name a key first."
+        elif meant != _id_of(self.key):
+            # The page has not heard of it yet, and shows the value of the one before.
+            self._errands.trouble = "Nothing was written: another key was opened meanwhile."
         else:
             return True
         return False
 
     def _put(self, text: str, revision: int, life: Message, *, escapes: bool) -> None:
-        if not self._may_write():
-            return
         try:
             value = from_text(text, escapes=escapes)
             keep = _life_of(life, self._found[1])
@@ -284,8 +291,6 @@ class ValueEditor(LiveWidget):
         self._errands.run(write, written, partial(self._failed, value))
 
     def _delete(self, revision: int) -> None:
-        if not self._may_write():
-            return
         key = self.key
 
         def deleted(_: object) -> None:
@@ -319,10 +324,19 @@ class ValueEditor(LiveWidget):
         self._errands.run(partial(self._read, key), compare)
 
     def _saved_html(self) -> str:
-        found = self._found[0]
+        found = self._found[0] if self._found_key == self.key else None
         value = code(None if found is None else to_text(found.raw_value), 2000)
-        rows = [("key", code(self.key)), ("revision", str(self._revision)), ("value", value)]
+        rows = [
+            ("key", code(self.key)),
+            ("revision", str(found.revision if found else 0)),
+            ("value", value),
+        ]
         return card_html("ValueEditor", rows)
+
+
+def _id_of(key: str) -> str:
+    """Name a key whatever is in it."""
+    return to_bytes(key).hex()
 
 
 def _life_of(wanted: Message, present: TimeToLive | None) -> dict[str, int]:

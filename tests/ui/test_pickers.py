@@ -30,6 +30,34 @@ def add_key(page: Page, key: str) -> None:
     expect(page.get_by_role("button", name=f"Remove {key}")).to_be_visible()
 
 
+# All in one go: the page has no time to draw anything in between.
+TYPED_IN_ONE_GO = """(field, [text, ...keys]) => {
+  field.focus();
+  field.value = text;
+  field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  for (const key of keys) field.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+}"""
+
+
+def test_enter_takes_what_was_typed_however_late_the_page_draws(open_cells: Open) -> None:
+    notebook = open_cells(SET_UP, "KeyPicker(watcher)")
+    notebook.run_all()
+    assert not notebook.errors()
+    page = notebook.page
+    field = page.get_by_role("combobox", name="Watch a key")
+    watched = page.get_by_role("list", name="Watched keys").get_by_role("listitem")
+    field.evaluate(TYPED_IN_ONE_GO, ["redhat", "Enter"])
+    expect(watched).to_have_text(["redhat✕"])
+    # Offered is what was found for what the field said before, which is another key.
+    field.fill("nokia")
+    expect(page.get_by_role("option")).to_contain_text(["nokia", "nokia"])
+    field.evaluate(TYPED_IN_ONE_GO, ["nokia/phones", "Enter"])
+    expect(watched).to_have_text(["redhat✕", "nokia/phones✕"])
+    # The last that is offered is the directory.
+    field.evaluate(TYPED_IN_ONE_GO, ["new/", "ArrowUp", "Enter"])
+    expect(watched).to_have_text(["redhat✕", "nokia/phones✕", "directory new/✕"])
+
+
 def test_pick_keys_and_subscribers(open_cells: Open) -> None:
     notebook = open_cells(
         SET_UP,

@@ -144,3 +144,71 @@ def check_deletion(editor: Locator, etcd: LocalEtcd) -> None:
     assert etcd.get("nokia") == "written meanwhile"
     button(editor, "Take theirs").click()
     expect(value(editor)).to_have_value("written meanwhile")
+
+
+SLOW = """
+import threading
+may_read, read = threading.Event(), watcher.read
+watcher.read = lambda key: may_read.wait(60) and read(key)
+"""
+
+
+def test_what_is_typed_while_the_server_takes_its_time_stays(
+    open_cells: Open, etcd: LocalEtcd
+) -> None:
+    etcd.put("redhat", "redhat news 0")
+    notebook = open_cells(SET_UP.format(url=etcd.url, elsewhere=etcd.url), SLOW, "editor")
+    notebook.run_cell(0)
+    notebook.run_cell(2)
+    editor = notebook.page.get_by_role("group", name="Value editor")
+    expect(value(editor)).to_have_value("nokia news 0")
+    notebook.run_cell(1)
+
+    # What somebody else has written is being read, to be shown by itself; then a person types.
+    etcd.put("nokia", "theirs")
+    expect(editor).to_have_attribute("aria-busy", "true")
+    value(editor).press_sequentially(", and mine")
+    notebook.run_new_cell("may_read.set()")
+    expect(editor).to_contain_text("Somebody else has written revision 4 since this was shown.")
+    expect(value(editor)).to_have_value("nokia news 0, and mine")
+    button(editor, "Put nokia").click()
+    expect(editor.get_by_role("alert")).to_contain_text("you have seen revision 2")
+    assert etcd.get("nokia") == "theirs"
+    button(editor, "Overwrite theirs").click()
+    expect(editor).to_contain_text("Written: revision 5.")
+
+    # They type on while what they have put is read again.
+    notebook.run_new_cell("may_read.clear()")
+    value(editor).fill("more")
+    button(editor, "Put nokia").click()
+    expect(editor).to_contain_text("Written: revision 6.")
+    value(editor).press_sequentially(" and more")
+    notebook.run_new_cell("may_read.set()")
+    expect(editor.locator(".ew-facts")).to_contain_text("revision 6")
+    expect(value(editor)).to_have_value("more and more")
+    button(editor, "Put nokia").click()
+    expect(editor).to_contain_text("Written: revision 7.")
+    assert etcd.get("nokia") == "more and more"
+
+    # Nor is one key's value offered as another's.
+    value(editor).fill("not put yet")
+    notebook.run_new_cell("may_read.clear(); editor.key = 'redhat'")
+    expect(editor).to_contain_text("reading …")
+    expect(value(editor)).to_have_value("")
+    expect(value(editor)).not_to_be_editable()
+    expect(button(editor, "Put redhat")).to_be_disabled()
+    notebook.run_new_cell("may_read.set()")
+    expect(value(editor)).to_have_value("redhat news 0")
+    expect(button(editor, "Put redhat")).to_be_enabled()
+
+    # And what was typed there is there again, to replace what it would have replaced.
+    etcd.put("nokia", "theirs again")
+    notebook.run_new_cell("editor.key = 'nokia'")
+    expect(value(editor)).to_have_value("not put yet")
+    expect(editor).to_contain_text("Somebody else has written revision 8 since this was shown.")
+    button(editor, "Undo").click()
+    expect(value(editor)).to_have_value("theirs again")
+    notebook.run_new_cell("editor.key = 'redhat'")
+    expect(value(editor)).to_have_value("redhat news 0")
+    notebook.run_new_cell("editor.key = 'nokia'")
+    expect(value(editor)).to_have_value("theirs again")

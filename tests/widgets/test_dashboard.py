@@ -99,9 +99,9 @@ def test_what_is_written_shows_in_the_other_parts_though_nobody_watches_it(
     tree = Hands(dashboard.key_tree)
     shown = editor.wait(lambda state: state["value"]["there"])
     diff.wait(lambda state: state["after"] and state["after"]["text"] == "before")
-    life = {"how": "stay"}
-    put = {"text": "after", "escapes": False, "revision": shown["value"]["revision"], "life": life}
-    editor.ask(ask="put", **put)
+    value, life = shown["value"], {"how": "stay"}
+    put = {"text": "after", "escapes": False, "revision": value["revision"], "life": life}
+    editor.ask(ask="put", id=value["id"], **put)
     diff.wait(lambda state: state["differences"] == [("gone", "before"), ("new", "after")])
     tree.say(ask="see", nodes=[node.number for node in dashboard.key_tree._nodes])
     tree.wait(lambda state: any(each["value"] == "after" for each in state["nodes"]))

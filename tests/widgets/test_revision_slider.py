@@ -264,7 +264,8 @@ def test_a_tree_an_editor_and_a_log_follow(shop: Shop) -> None:
     assert editor.state["value"]["text"] == "green"
     assert not editor.state["value"]["there"]
     # It is written again, and only in the place of what was shown beside it: nothing.
-    editor.ask(ask="put", text="green", revision=0, escapes=False, life={"how": "stay"})
+    put = {"text": "green", "revision": 0, "escapes": False, "life": {"how": "stay"}}
+    editor.ask(ask="put", id=editor.state["id"], **put)
     assert shop.watcher.get(shop.tea) == "green"
     hands.say(ask="go", place=-1)
     Hands(tree).wait(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,8 +37,9 @@ def hands(watcher: Watcher, fresh_key: str) -> Iterator[Hands]:
 
 def put(hands: Hands, text: str, revision: int | None = None, **message: Any) -> None:
     known = hands.state["value"]["revision"] if revision is None else revision
-    given = {"escapes": False, "life": {"how": "keep"}} | message
-    hands.ask(ask="put", text=text, revision=known, **given)
+    given = {"id": hands.state["id"], "escapes": False, "life": {"how": "keep"}} | message
+    hands.say(ask="put", text=text, revision=known, **given)
+    hands.draw()
     hands.wait(lambda state: state["busy"] == 0)
 
 
@@ -89,11 +91,11 @@ def test_a_key_that_was_deleted_meanwhile_is_not_created_unseen(
 def test_deleting_minds_others_too(hands: Hands, watcher: Watcher, fresh_key: str) -> None:
     shown = hands.state["value"]["revision"]
     theirs = watcher.put(fresh_key, "theirs")
-    hands.ask(ask="delete", revision=shown)
+    hands.ask(ask="delete", id=hands.state["id"], revision=shown)
     hands.wait(lambda state: state["conflict"])
     assert hands.state["conflict"]["deletes"]
     assert watcher.get(fresh_key) == "theirs"
-    hands.ask(ask="delete", revision=theirs)
+    hands.ask(ask="delete", id=hands.state["id"], revision=theirs)
     hands.wait(lambda state: not state["value"]["there"])
     assert watcher.get(fresh_key) is None
     assert hands.state["said"] == "Deleted."
@@ -152,6 +154,7 @@ def test_a_key_is_hung_on_a_lease(etcd: LocalEtcd, fresh_key: str) -> None:
         for digits in ("nonsense", "", "-1", "f" * 30):
             hands.say(
                 ask="put",
+                id=hands.state["id"],
                 text="w",
                 revision=hands.state["value"]["revision"],
                 escapes=False,
@@ -173,8 +176,7 @@ def test_a_value_that_is_no_text_is_edited_with_escapes(etcd: LocalEtcd, fresh_k
         found = watcher.read(fresh_key)
         assert found is not None
         assert found.raw_value == b"\xff\0\r\n\xfe"
-        hands.say(ask="put", text="\\q", revision=1, escapes=True, life={"how": "keep"})
-        hands.draw()
+        put(hands, "\\q", escapes=True)
         assert "no escape" in hands.state["trouble"]
         hands.widget.close()
 
@@ -217,7 +219,7 @@ def test_read_only_is_kept_whatever_a_page_asks(watcher: Watcher, fresh_key: str
         },
         {"ask": "delete", "revision": revision},
     ):
-        hands.say(**message)
+        hands.say(id=hands.state["id"], **message)
         hands.draw()
         assert "read-only" in hands.state["trouble"]
     assert watcher.get(fresh_key) == "one"
@@ -240,9 +242,50 @@ def test_another_key_is_opened_from_the_page_and_from_code(
     editor.key = ""
     hands.draw()
     assert not hands.state["value"]["there"]
-    hands.say(ask="put", text="x", revision=0, escapes=False, life={"how": "stay"})
-    hands.draw()
+    put(hands, "x", revision=0)
     assert "Name a key" in hands.state["trouble"]
+
+
+def test_what_was_typed_for_one_key_is_not_written_to_another(
+    watcher: Watcher, fresh_key: str
+) -> None:
+    first, second = f"{fresh_key}/a", f"{fresh_key}/b"
+    hands = opened(watcher, first)
+    editor = hands.widget
+    assert isinstance(editor, ValueEditor)
+    of_the_first = hands.state["id"]
+    # Neither is there: it is by their names alone that they can be told apart.
+    editor.key = second
+    put(hands, "for the first", revision=0, id=of_the_first)
+    assert hands.state["trouble"] == "Nothing was written: another key was opened meanwhile."
+    written = watcher.put(second, "second")
+    hands.say(ask="delete", id=of_the_first, revision=written)
+    hands.draw()
+    assert "another key was opened" in hands.state["trouble"]
+    assert (watcher.get(first), watcher.get(second)) == (None, "second")
+    hands.wait(lambda state: state["value"]["id"] == state["id"] != of_the_first)
+    editor.close()
+
+
+def test_the_page_is_told_of_which_key_the_value_is(
+    hands: Hands, watcher: Watcher, fresh_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, may_read = watcher.read, threading.Event()
+    monkeypatch.setattr(watcher, "read", lambda key: may_read.wait(10) and read(key))
+    watcher.put(f"{fresh_key}-2", "second")
+    first = hands.state["id"]
+    editor = hands.widget
+    assert isinstance(editor, ValueEditor)
+    editor.key = f"{fresh_key}-2"
+    hands.say(ask="whole")  # another page comes
+    hands.draw(seconds=5)
+    assert hands.state["id"] != first
+    assert (hands.state["value"]["id"], hands.state["value"]["text"]) == (first, "one")
+    assert "one" not in (editor._saved_html() or "")
+    assert hands.state["newest"] is None
+    may_read.set()
+    hands.wait(lambda state: state["value"]["id"] == state["id"])
+    assert hands.state["value"]["text"] == "second"
 
 
 def test_trouble_with_the_server_is_said(fresh_key: str) -> None:
@@ -268,8 +311,10 @@ def test_a_saved_notebook_has_no_value_unless_asked_for(watcher: Watcher, fresh_
     "message",
     [
         {"ask": "put", "text": "x"},
-        {"ask": "put", "text": "x", "escapes": False, "revision": "1", "life": {}},
+        {"ask": "put", "id": "", "text": "x", "escapes": False, "revision": "1", "life": {}},
+        {"ask": "put", "text": "x", "escapes": False, "revision": 1, "life": {}},
         {"ask": "delete"},
+        {"ask": "delete", "revision": 1},
         {"ask": "open", "key": 3},
     ],
 )
@@ -286,8 +331,6 @@ def test_what_no_page_of_ours_would_ask_is_passed_over(
 def test_a_life_that_cannot_be_meant_is_refused(
     hands: Hands, watcher: Watcher, fresh_key: str, life: dict[str, Any]
 ) -> None:
-    revision = hands.state["value"]["revision"]
-    hands.say(ask="put", text="x", escapes=False, revision=revision, life=life)
-    hands.draw()
+    put(hands, "x", life=life)
     assert "whole seconds" in hands.state["trouble"]
     assert watcher.get(fresh_key) == "one"

@@ -279,7 +279,7 @@ function grid(el, state, ask, model, updateSoon, opening) {
 
   function open(number) {
     opening();
-    ask({ ask: "open", epoch: state.epoch, number });
+    ask({ ask: "open", epoch, number }); // of what is drawn: that is what they have pointed at
   }
 
   function reveal(number) {

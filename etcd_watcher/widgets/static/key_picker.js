@@ -39,9 +39,11 @@ function renderPicker({ el, state, ask, update }) {
     ask({ ask: "find", text: field.value, number });
   }, 120);
 
+  // At once: Enter takes what is offered for what the field says now, however late the page draws.
   function show(yes) {
     open = yes;
     active = -1;
+    drawOptions();
     update();
   }
 
