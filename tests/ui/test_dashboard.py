@@ -278,6 +278,24 @@ def test_a_second_view_shows_the_same_and_outlives_the_first(
     expect(page.get_by_role("group", name="Events", exact=True)).to_contain_text("again")
 
 
+def test_what_is_asked_of_a_kernel_that_is_gone_is_said_to_be_in_vain(
+    dashboard: NotebookPage, etcd: LocalEtcd
+) -> None:
+    page = dashboard.page
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    dashboard.wait_for_kernel()
+    page.get_by_role("button", name="Refresh").click()
+    add = page.get_by_role("combobox", name="Watch a key")
+    add.fill("nokia")
+    add.press("Enter")
+    gone = page.get_by_role("alert").filter(has_text="The kernel that this belongs to")
+    expect(gone).to_have_count(2)
+    expect(gone.first).to_have_text(re.compile(r"does not answer \(.+\): run the cell again\.$"))
+    dashboard.run_all()
+    expect(gone).to_have_count(0)
+    add_key(page, "nokia")
+
+
 @pytest.mark.slow
 def test_when_the_kernel_is_gone_it_does_not_go_on_saying_that_it_is_connected(
     dashboard: NotebookPage, etcd: LocalEtcd

@@ -155,7 +155,15 @@ function live({ start, apply, render, end }) {
     let frame = null;
     let ended = false;
 
-    const ask = (message) => model.send(message);
+    const ask = (message) => {
+      try {
+        model.send(message);
+      } catch (error) { // there is nobody any more: the kernel was shut down or started anew
+        if (problem !== "") return; // no drawing asks for another
+        problem = `The kernel that this belongs to does not answer (${error.message}): run the cell again.`;
+        updateSoon();
+      }
+    };
     const askForAll = later(() => ask({ ask: "whole" }), 200);
 
     const update = () => {
