@@ -1,16 +1,32 @@
-"""Blocking calls from a coroutine, on a thread that is gone when they are done."""
+"""Event loops, and blocking calls from a coroutine, on a thread that is gone when they are done.
+
+asyncio takes longer to import than all of ours. Whoever runs a loop has imported it; nobody else
+needs it.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-__all__ = ["run_in_thread"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["run_in_thread", "running_loop"]
 
 T = TypeVar("T")
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop that this thread runs; None where it runs none."""
+    loaded = sys.modules.get("asyncio")
+    try:
+        return None if loaded is None else loaded.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def run_in_thread(call: Callable[[], T]) -> T:
@@ -19,7 +35,8 @@ async def run_in_thread(call: Callable[[], T]) -> T:
     `asyncio.to_thread` would leave an idle thread of its executor behind for the loop's life.
     """
     __tracebackhide__ = True  # of pytest: what `call` raises is the caller's
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
+    assert loop is not None, "this is a coroutine"  # noqa: S101
     done: asyncio.Future[T] = loop.create_future()
 
     def report(set_outcome: Callable[[], None]) -> None:

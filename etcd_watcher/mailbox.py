@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 import traceback
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import etcd_watcher.onlooker as onlookers
 from etcd_watcher.event import Event, Gap
@@ -19,6 +18,9 @@ from etcd_watcher.journal import Journal
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.log import logger
 from etcd_watcher.subscriber import Delivery, Subscriber, Subscription, shown
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = [
     "DELIVERING",

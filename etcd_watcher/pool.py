@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from etcd_watcher.background import running_loop
 from etcd_watcher.errors import StoreClosed
 from etcd_watcher.event import Event
 from etcd_watcher.log import logger
@@ -104,11 +104,3 @@ def await_settled(
         remaining = deadline - time.monotonic()
         if not held or remaining <= 0 or not wait(held, remaining):
             return held
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Give the event loop that this thread runs; None where it runs none."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

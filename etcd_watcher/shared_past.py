@@ -25,6 +25,10 @@ __all__ = ["PastReader", "SharedPasts"]
 KEPT_BYTES = 8 * 1024 * 1024
 """Bytes that are kept of all readings together; and the newest batch of each, however large."""
 
+KEPT_ALONE = 1024 * 1024
+"""Bytes that are kept of one that has a single reader, for who comes a little later. Events that live
+on cost time: with 8 MB of them the garbage collector took 0.026 s more for 200,000, of 0.26 s."""
+
 KEY_OF, VALUE_OF = itemgetter(1), itemgetter(2)
 
 Replay = Callable[[KeyRange, int, int], Generator[list[Event], None, None]]
@@ -155,7 +159,8 @@ class PastReader:
                     self.reached = max(self.reached, reading.last)
                 else:
                     self._next += 1
-                    reading.keep(events, KEPT_BYTES // max(1, len(self._pasts.readings)))
+                    room = KEPT_BYTES // max(1, len(self._pasts.readings))
+                    reading.keep(events, room if reading.readers > 1 else min(room, KEPT_ALONE))
             return events
 
     def close(self) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from etcd_watcher.arguments import Key, name_of
 from etcd_watcher.background import run_in_thread
@@ -20,6 +19,9 @@ from etcd_watcher.keys import KeyRange
 from etcd_watcher.mailbox import Mailbox
 from etcd_watcher.registry import Registry
 from etcd_watcher.subscriber import Subscription
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["EventStream", "Signal", "open_stream"]
 
@@ -47,6 +49,8 @@ class Signal:
             self._changed.wait_for(ready)
 
     async def wait_async(self, ready: Callable[[], bool]) -> None:
+        import asyncio  # noqa: PLC0415 - see `background`
+
         event = asyncio.Event()
         with self._changed:
             if ready():

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from etcd_watcher.background import running_loop
 from etcd_watcher.event import Event, Gap
 from etcd_watcher.interactive import running_cell
 from etcd_watcher.keys import KeyRange
 from etcd_watcher.table import one_line
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = [
     "Delivery",
@@ -299,13 +302,13 @@ def loop_for(call: Callable[..., Any], where: str | None) -> AbstractEventLoop |
     )
     if where is None and not is_async:
         return None
-    try:
-        return get_running_loop()
-    except RuntimeError:
+    loop = running_loop()
+    if loop is None:
         raise RuntimeError(
             f"{call!r} is to run on an event loop, and none is running here: register it from a "
             "notebook cell or from within a coroutine"
-        ) from None
+        )
+    return loop
 
 
 def shown(who: object) -> str:

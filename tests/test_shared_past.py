@@ -170,6 +170,25 @@ def test_what_is_kept_is_bounded(pasts: SharedPasts, monkeypatch: pytest.MonkeyP
     assert pasts.readings == []
 
 
+def test_of_what_one_reads_alone_less_is_kept(
+    pasts: SharedPasts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = sum(each.size for each in told(1, 3))
+    monkeypatch.setattr(shared_past_module, "KEPT_ALONE", 2 * batch)
+    one = Laggard(pasts)
+    for _ in range(6):
+        one.read()
+    (reading,) = pasts.readings
+    assert len(reading.kept) == 2
+    late = Laggard(pasts, 13)
+    assert len(pasts.readings) == 1
+    for _ in range(6):
+        one.read()
+    assert len(reading.kept) == 8
+    assert late.read_all() == told(13, LAST)
+    assert one.read_all() == told(1, LAST)
+
+
 def test_one_who_leaves_in_the_middle_ends_nothing_for_the_others(
     past: Past, pasts: SharedPasts
 ) -> None:
