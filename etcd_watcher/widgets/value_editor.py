@@ -75,6 +75,8 @@ class ValueEditor(LiveWidget):
         self._found: Found = (None, None)
         self._found_key: str | None = None
         """The key that was read; another than `key` while that is not read yet."""
+        self._wrote: int | None = None
+        """The revision that was written last; 0 for a deletion."""
         self._loaded = 0
         """Counts what was read for the page to edit: it takes up a new one."""
         self._newest: int | None = None
@@ -206,6 +208,7 @@ class ValueEditor(LiveWidget):
             "id": None if self._found_key is None else _id_of(self._found_key),
             "there": found is not None,
             "revision": self._revision,
+            "ours": self._revision == self._wrote,
             "created": 0 if found is None else found.created,
             "version": 0 if found is None else found.version,
             "size": len(raw),
@@ -285,6 +288,7 @@ class ValueEditor(LiveWidget):
 
         def written(new: int) -> None:
             self._said = f"Written: revision {new:,}."
+            self._wrote = new
             self.writes_made += 1
             self._load()
 
@@ -295,6 +299,7 @@ class ValueEditor(LiveWidget):
 
         def deleted(_: object) -> None:
             self._said = "Deleted."
+            self._wrote = 0
             self.writes_made += 1
             self._load()
 

@@ -190,7 +190,19 @@ def test_what_is_typed_while_the_server_takes_its_time_stays(
     expect(editor).to_contain_text("Written: revision 7.")
     assert etcd.get("nokia") == "more and more"
 
-    # Nor is one key's value offered as another's.
+
+def test_what_was_typed_is_there_again_when_its_key_is_opened_again(
+    open_cells: Open, etcd: LocalEtcd
+) -> None:
+    etcd.put("redhat", "redhat news 0")
+    notebook = open_cells(SET_UP.format(url=etcd.url, elsewhere=etcd.url), SLOW, "editor")
+    notebook.run_cell(0)
+    notebook.run_cell(2)
+    editor = notebook.page.get_by_role("group", name="Value editor")
+    expect(value(editor)).to_have_value("nokia news 0")
+    notebook.run_cell(1)
+
+    # One key's value is not offered as another's.
     value(editor).fill("not put yet")
     notebook.run_new_cell("may_read.clear(); editor.key = 'redhat'")
     expect(editor).to_contain_text("reading …")
@@ -205,10 +217,39 @@ def test_what_is_typed_while_the_server_takes_its_time_stays(
     etcd.put("nokia", "theirs again")
     notebook.run_new_cell("editor.key = 'nokia'")
     expect(value(editor)).to_have_value("not put yet")
-    expect(editor).to_contain_text("Somebody else has written revision 8 since this was shown.")
+    expect(editor).to_contain_text("Somebody else has written revision 4 since this was shown.")
     button(editor, "Undo").click()
     expect(value(editor)).to_have_value("theirs again")
     notebook.run_new_cell("editor.key = 'redhat'")
     expect(value(editor)).to_have_value("redhat news 0")
     notebook.run_new_cell("editor.key = 'nokia'")
     expect(value(editor)).to_have_value("theirs again")
+
+    # So is what could not be written.
+    value(editor).fill("\\q")
+    editor.get_by_role("checkbox", name="with escapes").check()
+    button(editor, "Put nokia").click()
+    expect(editor.get_by_role("alert")).to_contain_text("no escape")
+    notebook.run_new_cell("editor.key = 'redhat'")
+    expect(value(editor)).to_have_value("redhat news 0")
+    notebook.run_new_cell("editor.key = 'nokia'")
+    expect(value(editor)).to_have_value("\\q")
+    expect(editor.get_by_role("checkbox", name="with escapes")).to_be_checked()
+
+    # What was written is nobody else's, though another key was opened before it was read.
+    notebook.run_new_cell("may_read.clear()")
+    value(editor).fill("\\x41")
+    button(editor, "Put nokia").click()
+    expect(editor).to_contain_text("Written: revision 5.")
+    notebook.run_new_cell("editor.key = 'redhat'; may_read.set()")
+    expect(value(editor)).to_have_value("redhat news 0")
+    notebook.run_new_cell("editor.key = 'nokia'")
+    expect(value(editor)).to_have_value("A")
+    expect(editor.get_by_text("Somebody else")).to_be_hidden()
+
+    # Who deletes a key has no use for what they have typed there.
+    value(editor).fill("never mind")
+    button(editor, "Delete nokia").click()
+    button(editor, "Really delete nokia").click()
+    expect(editor.locator(".ew-facts")).to_have_text("not there yet")
+    expect(value(editor)).to_have_value("")

@@ -52,9 +52,11 @@ def test_a_value_is_shown_with_its_revision(hands: Hands, watcher: Watcher, fres
 
 
 def test_what_is_put_is_written_and_shown(hands: Hands, watcher: Watcher, fresh_key: str) -> None:
+    assert not hands.state["value"]["ours"]
     put(hands, "two")
     assert watcher.get(fresh_key) == "two"
     hands.wait(lambda state: state["value"]["text"] == "two")
+    assert hands.state["value"]["ours"]
     assert hands.state["said"].startswith("Written: revision ")
     put(hands, "three")
     assert watcher.get(fresh_key) == "three"
@@ -120,6 +122,7 @@ def test_it_tells_that_somebody_else_has_written(
     hands.draw(seconds=5)
     hands.wait(lambda state: state["newest"] == theirs)
     hands.ask(ask="load")
+    assert not hands.state["value"]["ours"]
     assert hands.state["value"]["text"] == "theirs"
     assert hands.state["newest"] is None
     watcher.delete(fresh_key)

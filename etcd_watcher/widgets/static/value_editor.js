@@ -51,7 +51,7 @@ function renderEditor({ el, state, ask }) {
   let base = null; // the value that is shown: the revision that Put replaces; null while there is none yet
   let seen = null; // counts what the kernel has read: which of it this view has looked at
   let asked = true; // whoever looks wants what is there, even in the place of what was typed
-  let written = null; // what was put last, until it is read
+  let written = null; // what was typed when it was put last, until that is read
   const drafts = new Map(); // by key: what was typed there before another was opened
   let drawnConflict = null;
   let sure = false; // the next click deletes
@@ -72,6 +72,7 @@ function renderEditor({ el, state, ask }) {
   }
 
   function erase(revision) {
+    written = value.value;
     ask({ ask: "delete", id: base.id, revision });
   }
 
@@ -92,23 +93,23 @@ function renderEditor({ el, state, ask }) {
   /** Show what was read; but what somebody has typed meanwhile stays, and with it what it is to replace. */
   function take() {
     const found = state.value;
-    const draft = found.then ? undefined : drafts.get(found.id);
-    const same = base !== null && base.id === found.id && base.then?.revision === found.then?.revision;
-    if (base === null && draft) {
+    const draft = drafts.get(found.id);
+    if (base === null && draft && !found.then) {
       drafts.delete(found.id);
-      base = draft.base;
+      ({ base, written } = draft);
       value.value = draft.text;
       escapes.checked = draft.escapes;
       asked = false;
-    } else if (!same || asked || !dirty() || value.value === written) load();
-    else if (plain(found.text) === written) base = found; // they have typed on after Put
+    }
+    const same = base !== null && base.id === found.id && base.then?.revision === found.then?.revision;
+    const ours = same && found.ours && written !== null && found.revision !== base.revision;
+    if (!same || asked || !dirty() || (ours && value.value === written)) load();
+    else if (ours) base = found; // they have typed on since
   }
 
   /** Another key was opened: what is shown is not its value. */
   function clear() {
-    if (dirty() && value.value !== written && !base.then) {
-      drafts.set(base.id, { base, text: value.value, escapes: escapes.checked });
-    }
+    if (dirty() && !base.then) drafts.set(base.id, { base, written, text: value.value, escapes: escapes.checked });
     base = written = null;
     value.value = "";
     sure = false;
