@@ -153,9 +153,8 @@ watcher.read = lambda key: may_read.wait(60) and read(key)
 """
 
 
-def test_what_is_typed_while_the_server_takes_its_time_stays(
-    open_cells: Open, etcd: LocalEtcd
-) -> None:
+def opened_before_a_slow_server(open_cells: Open, etcd: LocalEtcd) -> tuple[NotebookPage, Locator]:
+    """Give an editor that shows nokia, and reads no more before `may_read.set()`."""
     etcd.put("redhat", "redhat news 0")
     notebook = open_cells(SET_UP.format(url=etcd.url, elsewhere=etcd.url), SLOW, "editor")
     notebook.run_cell(0)
@@ -163,6 +162,13 @@ def test_what_is_typed_while_the_server_takes_its_time_stays(
     editor = notebook.page.get_by_role("group", name="Value editor")
     expect(value(editor)).to_have_value("nokia news 0")
     notebook.run_cell(1)
+    return notebook, editor
+
+
+def test_what_is_typed_while_the_server_takes_its_time_stays(
+    open_cells: Open, etcd: LocalEtcd
+) -> None:
+    notebook, editor = opened_before_a_slow_server(open_cells, etcd)
 
     # What somebody else has written is being read, to be shown by itself; then a person types.
     etcd.put("nokia", "theirs")
@@ -194,13 +200,7 @@ def test_what_is_typed_while_the_server_takes_its_time_stays(
 def test_what_was_typed_is_there_again_when_its_key_is_opened_again(
     open_cells: Open, etcd: LocalEtcd
 ) -> None:
-    etcd.put("redhat", "redhat news 0")
-    notebook = open_cells(SET_UP.format(url=etcd.url, elsewhere=etcd.url), SLOW, "editor")
-    notebook.run_cell(0)
-    notebook.run_cell(2)
-    editor = notebook.page.get_by_role("group", name="Value editor")
-    expect(value(editor)).to_have_value("nokia news 0")
-    notebook.run_cell(1)
+    notebook, editor = opened_before_a_slow_server(open_cells, etcd)
 
     # One key's value is not offered as another's.
     value(editor).fill("not put yet")
